@@ -22,6 +22,9 @@ WARN_clang = -Wimplicit-fallthrough
 HARDEN = -O2 -D_FORTIFY_SOURCE=3 -fstack-protector-strong \
 	-fstack-clash-protection -fcf-protection=full \
 	-ftrivial-auto-var-init=zero -fno-common -fPIE
+# clang before 16 wants this asked for by name.
+HARDEN_clang = \
+	-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
 SANITIZE = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -fPIE
 KIND := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),clang,gcc)
@@ -29,7 +32,7 @@ KIND := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),clang,gcc)
 CPPFLAGS += -I. -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"' \
 	-DSYSCONFDIR='"$(SYSCONFDIR)"' -DLOCALSTATEDIR='"$(LOCALSTATEDIR)"' \
 	-DRUNDIR='"$(RUNDIR)"' $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
-CFLAGS += -std=c17 -g $(WARN) $(WARN_$(KIND)) $(if $(SAN),$(SANITIZE),$(HARDEN)) \
+CFLAGS += -std=c17 -g $(WARN) $(WARN_$(KIND)) $(if $(SAN),$(SANITIZE),$(HARDEN) $(HARDEN_$(KIND))) \
 	-pthread -MMD -MP
 LDFLAGS += -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed \
 	$(if $(SAN),-fsanitize=address,undefined)
