@@ -1,0 +1,115 @@
+/*
+ * TLS: contexts, the handshake as a filter of bytes, facts about the peer.
+ *
+ * The only file that knows OpenSSL's TLS half. It reports facts and decides
+ * nothing: the handshake itself never fails for a certificate; whether the
+ * peer is whom one wants is the verdict's business (mtasts/verdict.h).
+ */
+
+#ifndef SMTPD_BASE_TLS_H
+#define SMTPD_BASE_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+struct tls_ctx;     /* settings and trust, shared by many streams */
+struct tls;         /* one stream */
+struct tls_session; /* a session to resume, with what authenticated it */
+
+#define TLS_TEXT_SIZE 64
+#define TLS_NAME_SIZE 256
+
+/* One usable TLSA record (RFC 6698 2.1). */
+struct tls_tlsa {
+	uint8_t usage;
+	uint8_t selector;
+	uint8_t matching;
+	uint16_t len;
+	const uint8_t *data; /* borrowed for the call */
+};
+
+/* What the certificate check against the trust store found. */
+enum tls_chain {
+	TLS_CHAIN_NONE, /* no certificate */
+	TLS_CHAIN_OK,
+	TLS_CHAIN_EXPIRED,   /* or not yet valid */
+	TLS_CHAIN_UNTRUSTED, /* no path to a trusted root */
+	TLS_CHAIN_BAD        /* signature, purpose, key too weak, revoked... */
+};
+
+/* Facts, valid once the handshake is complete. */
+struct tls_facts {
+	char version[TLS_TEXT_SIZE]; /* "TLSv1.3" */
+	char cipher[TLS_TEXT_SIZE];
+	char group[TLS_TEXT_SIZE]; /* key exchange group, "X25519" */
+	enum tls_chain chain;
+	bool name_matches; /* a SAN dNSName matches the reference name */
+	bool dane_tried;   /* TLSA records were given and usable */
+	bool dane_matches;
+	bool resumed;
+	char why[256];   /* OpenSSL's words for a chain that is not OK */
+	char names[512]; /* dNSNames of the leaf, blank-separated, cut */
+	char issuer[256];
+	time_t not_after;   /* of the leaf */
+	uint8_t sha256[32]; /* of the leaf, DER */
+};
+
+/* How a stream to a mail host is to be set up. */
+struct tls_target {
+	const char *name; /* reference name and SNI: A-labels, no final dot */
+	const char *also; /* second reference name for DANE-TA, or NULL */
+	const struct tls_tlsa *tlsa; /* usable records, or NULL */
+	size_t tlsa_count;
+	const struct tls_session *resume; /* or NULL */
+};
+
+/*
+ * A client context: TLS 1.2 and 1.3, security level 2, no compression, no
+ * renegotiation, no session cache of its own, bounded chain depth and size.
+ *
+ * pem, len   the CA bundle's text; read once. NULL: nothing is trusted
+ * why        set on NULL: constant or static text for a log line
+ */
+struct tls_ctx *tls_ctx_client(const char *pem, size_t len, const char **why);
+void tls_ctx_free(struct tls_ctx *);
+/* Number of certificates in the trust store. */
+size_t tls_ctx_roots(const struct tls_ctx *);
+/* For libcurl: put this context's trust store into "ssl_ctx" (SSL_CTX *). */
+void tls_ctx_lend_trust(const struct tls_ctx *, void *ssl_ctx);
+
+/* A stream that is to begin its handshake as a client. NULL: no memory. */
+struct tls *tls_client(struct tls_ctx *, const struct tls_target *);
+void tls_free(struct tls *);
+
+/*
+ * What a step of the stream came to. TLS_WANT: nothing more to do until
+ * bytes arrive or go out. TLS_FAILED: tls_why() tells; send what is pending
+ * in tls_out (an alert), then close.
+ */
+enum tls_step { TLS_DONE, TLS_WANT, TLS_CLOSED, TLS_FAILED };
+
+/*
+ * Sans-IO: cipher bytes are given by tls_feed() and fetched by tls_drain();
+ * plain bytes move by tls_read() and tls_write().
+ * tls_feed and tls_drain return bytes moved (0: none).
+ */
+size_t tls_feed(struct tls *, const void *bytes, size_t len);
+size_t tls_drain(struct tls *, void *bytes, size_t room);
+enum tls_step tls_handshake(struct tls *);
+enum tls_step tls_read(struct tls *, void *bytes, size_t room, size_t *got);
+enum tls_step tls_write(struct tls *, const void *bytes, size_t len,
+    size_t *taken);
+/* Send close_notify. */
+void tls_shutdown(struct tls *);
+/* Plain words for the failure; never NULL. */
+const char *tls_why(const struct tls *);
+/* Valid after tls_handshake() returned TLS_DONE. */
+const struct tls_facts *tls_facts(const struct tls *);
+
+/* The session to resume later, or NULL; free with tls_session_free(). */
+struct tls_session *tls_session_take(struct tls *);
+void tls_session_free(struct tls_session *);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * The processes: who runs as whom, in which cage, and hears whom.
+ */
+
+#ifndef SMTPD_ROLES_H
+#define SMTPD_ROLES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "smtpd/base/ev.h"
+#include "smtpd/base/ipc.h"
+
+enum role {
+	ROLE_PARENT,
+	ROLE_LISTEN,
+	ROLE_QUEUE,
+	ROLE_POLICY,
+	ROLE_DELIVER,
+	ROLE_COUNT
+};
+
+#define WORKERS_MAX 16 /* deliver processes */
+
+struct conf;
+struct child;
+
+/*
+ * What a role supplies; the frame (smtpd/child.c) does the rest: receives
+ * what the parent hands over, enters the cage, runs the loop, answers ready,
+ * reloads and stops.
+ */
+struct role_ops {
+	/* Before the cage, still with the configuration only: open what needs
+	 * a path (the CA bundle comes by `hear`), start threads. May be NULL. */
+	void (*prepare)(struct child *);
+	/* In the cage, all peers connected: begin to serve. */
+	void (*start)(struct child *);
+	/* A message of the table from a peer (never the frame's own ones). */
+	void (*hear)(struct child *, int peer, uint32_t instance, uint32_t type,
+	    const void *body, int fd);
+	/* The channel to a peer is gone (the peer died); a new one follows
+	 * by `connected`. */
+	void (*lost)(struct child *, int peer, uint32_t instance);
+	void (*connected)(struct child *, int peer, uint32_t instance);
+	/* A new configuration is in force. */
+	void (*reloaded)(struct child *);
+	/* Finish; call child_exit() when done, within 5 s. */
+	void (*stop)(struct child *);
+};
+
+/* The row of the table of roles. */
+struct role_row {
+	const char *name; /* as in `sealpostd -x NAME`, ps and the log */
+	const char *user; /* NULL: root */
+	const char *root; /* below the spool, "" for an empty one, NULL: / */
+	const struct role_ops *ops;
+	unsigned peers;  /* roles it has a channel to, as a set */
+	unsigned powers; /* POWER_*, for the system call filter */
+};
+
+extern const struct role_row roles[ROLE_COUNT];
+
+/* ---- what a role may ask of its frame ---- */
+
+struct ev *child_ev(struct child *);
+/* Const until `reloaded`. */
+const struct conf *child_conf(const struct child *);
+/* The channel to "peer" number "instance" (0 but for deliver); NULL while
+ * the peer is being restarted. */
+struct ipc *child_peer(struct child *, int peer, uint32_t instance);
+/* How many deliver processes there are. */
+uint32_t child_workers(const struct child *);
+uint32_t child_instance(const struct child *);
+/* The role's own state, set in prepare or start. */
+void child_set_state(struct child *, void *state);
+void *child_state(const struct child *);
+/* Leave, with the loop's end: after `stop`, or with a status at any time. */
+void child_exit(struct child *, int status);
+
+#endif
