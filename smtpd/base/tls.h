@@ -84,11 +84,16 @@ struct tls *tls_client(struct tls_ctx *, const struct tls_target *);
 void tls_free(struct tls *);
 
 /*
- * What a step of the stream came to. TLS_WANT: nothing more to do until
- * bytes arrive or go out. TLS_FAILED: tls_why() tells; send what is pending
+ * What a step of the stream came to. TLS_STEP_WANT: nothing more to do until
+ * bytes arrive or go out. TLS_STEP_FAILED: tls_why() tells; send what is pending
  * in tls_out (an alert), then close.
  */
-enum tls_step { TLS_DONE, TLS_WANT, TLS_CLOSED, TLS_FAILED };
+enum tls_step {
+	TLS_STEP_DONE,
+	TLS_STEP_WANT,
+	TLS_STEP_CLOSED,
+	TLS_STEP_FAILED
+};
 
 /*
  * Sans-IO: cipher bytes are given by tls_feed() and fetched by tls_drain();
@@ -105,7 +110,7 @@ enum tls_step tls_write(struct tls *, const void *bytes, size_t len,
 void tls_shutdown(struct tls *);
 /* Plain words for the failure; never NULL. */
 const char *tls_why(const struct tls *);
-/* Valid after tls_handshake() returned TLS_DONE. */
+/* Valid after tls_handshake() returned TLS_STEP_DONE. */
 const struct tls_facts *tls_facts(const struct tls *);
 
 /* The session to resume later, or NULL; free with tls_session_free(). */
