@@ -25,8 +25,10 @@ HARDEN = -O2 -D_FORTIFY_SOURCE=3 -fstack-protector-strong \
 # clang before 16 wants this asked for by name.
 HARDEN_clang = \
 	-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
-SANITIZE = -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+SANITIZERS = address,undefined$(if $(FUZZ),$(comma)fuzzer-no-link)
+SANITIZE = -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZERS) \
 	-fno-sanitize-recover=all -fPIE
+comma = ,
 KIND := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),clang,gcc)
 
 CPPFLAGS += -I. -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"' \
@@ -75,15 +77,66 @@ $(B)/tests/base/%: $(B)/tests/base/%.o $(B)/tests/t.o $(BASE_A)
 $(B)/tests/smtpd/%: $(B)/tests/smtpd/%.o $(B)/tests/t.o $(ALL_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(B)/%.o: %.c
+# Other flags or paths than last time: build anew.
+$(B)/flags: export FLAGS = $(CC) $(CPPFLAGS) $(CFLAGS)
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' "$$FLAGS" | cmp -s - $@ || \
+	    printf '%s\n' "$$FLAGS" >$@
+
+$(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 tests: $(TESTS)
 
+# ---- what a maintainer runs besides `make check` ----
+
+SOURCES = $(wildcard smtpd/*.c smtpd/base/*.c smtpd/cli/*.c queue/*.c \
+	mtasts/*.c)
+TEST_SOURCES = $(wildcard tests/*.c tests/*/*.c)
+HEADERS = $(wildcard smtpd/*.h smtpd/base/*.h smtpd/cli/*.h queue/*.h \
+	mtasts/*.h tests/*.h)
+PURE = $(filter-out mtasts/fetch.c,$(wildcard queue/*.c mtasts/*.c)) \
+	$(addprefix smtpd/,address.c alias.c client.c conf_parse.c header.c \
+	netaddr.c reply.c server.c server_cmd.c)
+
+lint: lint-format lint-tidy lint-cppcheck lint-analyzer
+lint-format:
+	clang-format --dry-run -Werror $(SOURCES) $(TEST_SOURCES) $(HEADERS)
+lint-tidy:
+	@printf '%s\n' $(SOURCES) | xargs -P 2 -n 4 -I{} clang-tidy --quiet {} \
+	    -- $(CPPFLAGS) -std=c17 2>/dev/null
+lint-cppcheck:
+	cppcheck -j 2 --quiet --enable=warning,style,performance,portability \
+	    --inconclusive --std=c11 --error-exitcode=1 --inline-suppr \
+	    --suppressions-list=tests/cppcheck.txt $(CPPFLAGS) $(SOURCES)
+lint-analyzer:
+	@mkdir -p $(B)/analyzer
+	@printf '%s\n' $(PURE) | xargs -P 2 -I{} gcc -fanalyzer -O2 -std=c17 \
+	    -Werror $(CPPFLAGS) -c -o /dev/null {}
+
+# Each parser under libFuzzer for FUZZ_SECONDS, from the corpus in the tree.
+FUZZ_SECONDS ?= 30
+FUZZERS = $(notdir $(basename $(wildcard tests/fuzz/*.c)))
+fuzz:
+	$(MAKE) B=$(B)/fuzz CC=clang SAN=1 FUZZ=1 fuzzers
+	@for f in $(FUZZERS); do \
+	    mkdir -p $(B)/fuzz/corpus/$$f; \
+	    $(B)/fuzz/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) \
+	        -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
+	        $(B)/fuzz/corpus/$$f $$(ls -d tests/fuzz/$$f 2>/dev/null) \
+	        >$(B)/fuzz/$$f.log 2>&1 && echo "fuzz $$f: no finding" || \
+	        { tail -n 40 $(B)/fuzz/$$f.log; echo "fuzz $$f: FOUND"; exit 1; }; \
+	done
+fuzzers: $(patsubst %,$(B)/tests/fuzz/%,$(FUZZERS))
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(ALL_A)
+	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
 clean:
 	rm -rf $(B)
 
-.PHONY: all tests clean
+.PHONY: all tests clean lint lint-format lint-tidy lint-cppcheck lint-analyzer \
+	fuzz fuzzers FORCE
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
