@@ -7,11 +7,11 @@
 
 #include <stdint.h>
 
+#include "smtpd/address.h" /* ADDRESS_SIZE */
 #include "smtpd/base/ipc.h"
 #include "smtpd/roles.h"
 
 /* Sizes with the NUL. */
-#define ADDRESS_SIZE 324     /* RFC 5321 4.5.3.1: 64 + "@" + 255, some slack */
 #define ORCPT_SIZE 501       /* RFC 3461 4.2, and the type */
 #define ENVID_SIZE 101       /* RFC 3461 4.4 */
 #define DESTINATION_SIZE 264 /* a domain, or `via` host:port */
