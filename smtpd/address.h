@@ -51,11 +51,10 @@ int address_parse(struct address *out, const char *s, size_t len,
  * Read a path, "<" to ">", from the start of s; a source route before the
  * mailbox is checked and dropped (RFC 5321 4.1.1.3, appendix C).
  *
- * used     set to the number of bytes up to and including ">"
- * returns  0, or -1 with *why
+ * returns  number of bytes up to and including ">", or -1 with *why
  */
 int address_parse_path(struct address *out, const char *s, size_t len,
-    unsigned accept, size_t *used, const char **why);
+    unsigned accept, const char **why);
 
 /* Give an address without a domain this one; -1 with *why if too long. */
 int address_qualify(struct address *, const char *domain, const char **why);
