@@ -1,6 +1,7 @@
 # Sealpost.  `make demo` shows the main job live, `make check` runs all tests;
 # both install what the build needs first.  `make` alone only builds.
 
+comma := ,
 B ?= build
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -28,7 +29,6 @@ HARDEN_clang = \
 SANITIZERS = address,undefined$(if $(FUZZ),$(comma)fuzzer-no-link)
 SANITIZE = -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZERS) \
 	-fno-sanitize-recover=all -fPIE
-comma = ,
 KIND := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),clang,gcc)
 
 CPPFLAGS += -I. -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"' \
@@ -37,7 +37,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"' \
 CFLAGS += -std=c17 -g $(WARN) $(WARN_$(KIND)) $(if $(SAN),$(SANITIZE),$(HARDEN) $(HARDEN_$(KIND))) \
 	-pthread -MMD -MP
 LDFLAGS += -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed \
-	$(if $(SAN),-fsanitize=address,undefined)
+	$(if $(SAN),-fsanitize=$(SANITIZERS))
 LDLIBS = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null)
 
 objects = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
@@ -76,6 +76,11 @@ $(B)/tests/base/%: $(B)/tests/base/%.o $(B)/tests/t.o $(BASE_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/tests/smtpd/%: $(B)/tests/smtpd/%.o $(B)/tests/t.o $(ALL_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# What measures: a loader and a mail host that stand alone.
+$(B)/tests/bench/%: $(B)/tests/bench/%.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+bench-tools: $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 
 # Other flags or paths than last time: build anew.
 $(B)/flags: export FLAGS = $(CC) $(CPPFLAGS) $(CFLAGS)
@@ -136,7 +141,7 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(ALL_A)
 clean:
 	rm -rf $(B)
 
-.PHONY: all tests clean lint lint-format lint-tidy lint-cppcheck lint-analyzer \
+.PHONY: all tests bench-tools clean lint lint-format lint-tidy lint-cppcheck lint-analyzer \
 	fuzz fuzzers FORCE
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
