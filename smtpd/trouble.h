@@ -11,21 +11,11 @@
 #include <stdbool.h>
 
 #include "mtasts/reason.h"
+#include "queue/outcome.h"
 #include "smtpd/reply.h"
 
 #define REPLY_SHOW_SIZE 512     /* a reply on one line, with the NUL */
 #define TROUBLE_DETAIL_SIZE 256 /* words for people, with the NUL */
-
-/* What becomes of a recipient. */
-enum outcome { OUTCOME_DELIVERED, OUTCOME_DEFERRED, OUTCOME_BOUNCED };
-
-/* What a failure concerns, hence which back-off applies. */
-enum scope {
-	SCOPE_RECIPIENT,  /* this recipient alone */
-	SCOPE_MESSAGE,    /* this message, for all its recipients */
-	SCOPE_HOST,       /* whatever is sent to this host */
-	SCOPE_DESTINATION /* whatever is sent to this destination */
-};
 
 /* Where in the dialogue it happened. */
 enum stage {
