@@ -76,8 +76,13 @@ struct tls_ctx *tls_ctx_client(const char *pem, size_t len, const char **why);
 void tls_ctx_free(struct tls_ctx *);
 /* Number of certificates in the trust store. */
 size_t tls_ctx_roots(const struct tls_ctx *);
-/* For libcurl: put this context's trust store into "ssl_ctx" (SSL_CTX *). */
-void tls_ctx_lend_trust(const struct tls_ctx *, void *ssl_ctx);
+/*
+ * For libcurl: put this context's trust store into "ssl_ctx" (SSL_CTX *) and
+ * have OpenSSL demand there a SAN dNSName that matches "host": never the CN,
+ * no partial wildcards (RFC 8461 3.3; libcurl alone would accept a CN).
+ */
+void tls_ctx_lend_trust(const struct tls_ctx *, void *ssl_ctx,
+    const char *host);
 
 /* A stream that is to begin its handshake as a client. NULL: no memory. */
 struct tls *tls_client(struct tls_ctx *, const struct tls_target *);
