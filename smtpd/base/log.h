@@ -4,7 +4,8 @@
  *
  * Lines go to standard error (sealpostd -d) or, as RFC 3164 datagrams of
  * facility mail, to the syslog socket that the parent connected and the
- * children inherit. Never message content, never secrets.
+ * children inherit. On standard error time= (UTC) ends each line.
+ * Never message content, never secrets.
  */
 
 #ifndef SMTPD_BASE_LOG_H
@@ -25,7 +26,7 @@ enum log_priority {
 };
 
 /*
- * role      e.g. "queue"; stands in every line as process=queue
+ * role      e.g. "queue"; ends every line as process=queue
  * fd        where lines go (kept open, not closed here)
  * syslog    each line is one datagram with a syslog header
  * verbose   LOG_PRI_DEBUG lines are written too
@@ -33,6 +34,17 @@ enum log_priority {
 void log_init(const char *role, int fd, bool syslog, bool verbose);
 /* The syslog socket was connected anew: use this one from now on. */
 void log_set_fd(int fd);
+/*
+ * Called once when the syslog socket refuses (its reader has gone): ask for
+ * a new one. Lines wait meanwhile, up to a bound; what is lost is counted.
+ */
+void log_on_lost(void (*lost)(void));
+/*
+ * While on, lines of LOG_PRI_INFO and DEBUG may wait for log_flush(), which
+ * the event loop calls before it sleeps. Turning it off writes them.
+ */
+void log_batch(bool on);
+void log_flush(void);
 bool log_is_verbose(void);
 
 /* A line under construction. Lives on the caller's stack. */
