@@ -46,6 +46,7 @@ QUEUE_A = $(B)/queue.a
 MTASTS_A = $(B)/mtasts.a
 BASE_A = $(B)/base.a
 SMTPD_A = $(B)/smtpd.a
+CLI_A = $(B)/cli.a
 ALL_A = $(SMTPD_A) $(QUEUE_A) $(MTASTS_A) $(BASE_A)
 TESTS = $(patsubst %.c,$(B)/%,$(wildcard tests/queue/*.c tests/mtasts/*.c \
 	tests/base/*.c tests/smtpd/*.c))
@@ -56,14 +57,15 @@ $(QUEUE_A): $(call objects,queue/*.c)
 $(MTASTS_A): $(call objects,mtasts/*.c)
 $(BASE_A): $(call objects,smtpd/base/*.c)
 $(SMTPD_A): $(filter-out $(B)/smtpd/sealpostd.o,$(call objects,smtpd/*.c))
+$(CLI_A): $(filter-out $(B)/smtpd/cli/sealpost.o $(B)/smtpd/cli/sendmail.o,\
+	$(call objects,smtpd/cli/*.c))
 %.a:
 	rm -f $@
 	ar rcs $@ $^
 
 $(B)/sealpostd: $(B)/smtpd/sealpostd.o $(ALL_A)
-$(B)/sealpost: $(filter-out $(B)/smtpd/cli/sendmail.o,\
-	$(call objects,smtpd/cli/*.c)) $(ALL_A)
-$(B)/sendmail: $(B)/smtpd/cli/sendmail.o $(B)/smtpd/cli/ctl_client.o $(ALL_A)
+$(B)/sealpost: $(B)/smtpd/cli/sealpost.o $(CLI_A) $(ALL_A)
+$(B)/sendmail: $(B)/smtpd/cli/sendmail.o $(CLI_A) $(ALL_A)
 $(PROGRAMS):
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -74,7 +76,7 @@ $(B)/tests/mtasts/%: $(B)/tests/mtasts/%.o $(B)/tests/t.o $(MTASTS_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/tests/base/%: $(B)/tests/base/%.o $(B)/tests/t.o $(BASE_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(B)/tests/smtpd/%: $(B)/tests/smtpd/%.o $(B)/tests/t.o $(ALL_A)
+$(B)/tests/smtpd/%: $(B)/tests/smtpd/%.o $(B)/tests/t.o $(CLI_A) $(ALL_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # What measures: a loader and a mail host that stand alone.
