@@ -134,6 +134,8 @@ json_clear(struct json *j)
 void
 json_reset(struct json *j)
 {
+	if (j->text != NULL)
+		j->text[0] = '\0';
 	j->len = 0;
 	j->depth = 0;
 	j->filled = false;
