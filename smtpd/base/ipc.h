@@ -15,7 +15,8 @@
 
 #include "smtpd/base/ev.h"
 
-#define IPC_MESSAGE_MAX 4096 /* bytes, header included */
+#define IPC_MESSAGE_MAX 4096 /* bytes, with the header of 8 */
+#define IPC_BODY_MAX (IPC_MESSAGE_MAX - 8)
 
 struct ipc;
 
@@ -30,7 +31,11 @@ struct ipc_table {
 
 /*
  * A message came: "body" is borrowed and aligned; "fd" is the callee's to
- * close, -1 if none. When the peer is gone: type IPC_GONE, once.
+ * close, -1 if none. When the peer is gone: type IPC_GONE, once, after all
+ * that it had sent. A peer that breaks the table is logged, cut off and
+ * gone in the same way; ipc_is_broken() tells the two apart.
+ *
+ * The callee may free the channel.
  */
 #define IPC_GONE 0U
 typedef void ipc_cb(void *arg, struct ipc *, uint32_t type, const void *body,
@@ -43,6 +48,7 @@ typedef void ipc_cb(void *arg, struct ipc *, uint32_t type, const void *body,
 struct ipc *ipc_new(struct ev *, int fd, const struct ipc_table *, int me,
     int peer, ipc_cb *cb, void *arg);
 void ipc_free(struct ipc *);
+/* The peer's role. */
 int ipc_peer(const struct ipc *);
 
 /*
@@ -52,6 +58,13 @@ int ipc_peer(const struct ipc *);
  */
 void ipc_send(struct ipc *, uint32_t type, const void *body, size_t len,
     int fd);
+/* Send what is queued now, as far as the socket takes it: before exit(3). */
+void ipc_flush(struct ipc *);
+/* Read what the peer had sent, up to its end: before a new channel replaces
+ * this one. The callback may free the channel: do not use it afterwards. */
+void ipc_drain(struct ipc *);
+/* Did the peer break the table of messages? */
+bool ipc_is_broken(const struct ipc *);
 /* Messages queued and not yet sent: callers slow down above their bound. */
 size_t ipc_backlog(const struct ipc *);
 
