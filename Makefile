@@ -33,7 +33,8 @@ KIND := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),clang,gcc)
 
 CPPFLAGS += -I. -D_GNU_SOURCE -DPREFIX='"$(PREFIX)"' \
 	-DSYSCONFDIR='"$(SYSCONFDIR)"' -DLOCALSTATEDIR='"$(LOCALSTATEDIR)"' \
-	-DRUNDIR='"$(RUNDIR)"' $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+	-DRUNDIR='"$(RUNDIR)"' -DSANITIZED=$(if $(SAN),1,0) \
+	$(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 CFLAGS += -std=c17 -g $(WARN) $(WARN_$(KIND)) $(if $(SAN),$(SANITIZE),$(HARDEN) $(HARDEN_$(KIND))) \
 	-pthread -MMD -MP
 LDFLAGS += -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed \

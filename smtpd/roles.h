@@ -28,24 +28,34 @@ struct child;
 /*
  * What a role supplies; the frame (smtpd/child.c) does the rest: receives
  * what the parent hands over, enters the cage, runs the loop, answers ready,
- * reloads and stops.
+ * reloads and stops. The order of calls: prepare, (the cage), start, hear of
+ * what the parent had handed over (trust, aliases, listeners...), ready;
+ * then messages of siblings. Any of them but `hear` may be NULL.
  */
 struct role_ops {
-	/* Before the cage, still with the configuration only: open what needs
-	 * a path (the CA bundle comes by `hear`), start threads. May be NULL. */
+	/* Before the cage, as root, still with the configuration only: open
+	 * what needs a path. No threads yet: the cage must hold them too. */
 	void (*prepare)(struct child *);
-	/* In the cage, all peers connected: begin to serve. */
+	/* In the cage, with channels to all peers that live: begin to serve,
+	 * start threads (only with POWER_THREADS). */
 	void (*start)(struct child *);
-	/* A message of the table from a peer (never the frame's own ones). */
+	/*
+	 * A message of the table from a peer (never the frame's own ones).
+	 * body  borrowed for the call; aligned; a struct msg_NAME
+	 * fd    the role's to close; -1: none
+	 */
 	void (*hear)(struct child *, int peer, uint32_t instance, uint32_t type,
 	    const void *body, int fd);
-	/* The channel to a peer is gone (the peer died); a new one follows
-	 * by `connected`. */
+	/* The channel to a peer is gone (the peer died), all that it sent was
+	 * heard; a new one follows by `connected`. */
 	void (*lost)(struct child *, int peer, uint32_t instance);
+	/* A peer that was restarted, after `start`. */
 	void (*connected)(struct child *, int peer, uint32_t instance);
-	/* A new configuration is in force. */
+	/* A new configuration is in force: what was kept of the former one
+	 * is about to be freed. New trust, aliases, listeners... follow. */
 	void (*reloaded)(struct child *);
-	/* Finish; call child_exit() when done, within 5 s. */
+	/* Finish; call child_exit() when done, within 4 s; the frame leaves
+	 * by itself then. NULL: at once. What is queued for peers is sent. */
 	void (*stop)(struct child *);
 };
 
@@ -53,7 +63,8 @@ struct role_ops {
 struct role_row {
 	const char *name; /* as in `sealpostd -x NAME`, ps and the log */
 	const char *user; /* NULL: root */
-	const char *root; /* below the spool, "" for an empty one, NULL: / */
+	const char *root; /* the folder of the spool that is its whole file
+			   * system, /; "": the empty folder; NULL: no cage */
 	const struct role_ops *ops;
 	unsigned peers;  /* roles it has a channel to, as a set */
 	unsigned powers; /* POWER_*, for the system call filter */
@@ -75,7 +86,8 @@ uint32_t child_instance(const struct child *);
 /* The role's own state, set in prepare or start. */
 void child_set_state(struct child *, void *state);
 void *child_state(const struct child *);
-/* Leave, with the loop's end: after `stop`, or with a status at any time. */
+/* Leave with the end of this turn of the loop: after `stop`, or with a status
+ * at any time (the parent starts the role anew unless it is stopping). */
 void child_exit(struct child *, int status);
 
 #endif

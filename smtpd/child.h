@@ -1,0 +1,27 @@
+/*
+ * The frame that every role runs in: `sealpostd -x ROLE`.
+ *
+ * It hears the parent, enters the cage, keeps the channels to the siblings,
+ * and calls the role (struct role_ops in smtpd/roles.h).
+ */
+
+#ifndef SMTPD_CHILD_H
+#define SMTPD_CHILD_H
+
+#include <stdbool.h>
+
+#define CHILD_EMPTY RUNDIR "/sealpost/empty" /* the folder with nothing */
+
+/* The parent's options that a child shares. */
+struct child_options {
+	bool verbose;
+	bool syslog; /* PROC_LOG_FD is the socket; else standard error */
+};
+
+/*
+ * Be the role named "name" until the parent or the role ends it; the channel
+ * to the parent is PROC_PARENT_FD. Returns the exit status.
+ */
+int child_main(const char *name, const struct child_options *);
+
+#endif
