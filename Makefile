@@ -77,7 +77,7 @@ $(B)/tests/mtasts/%: $(B)/tests/mtasts/%.o $(B)/tests/t.o $(MTASTS_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/tests/base/%: $(B)/tests/base/%.o $(B)/tests/t.o $(BASE_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(B)/tests/smtpd/%: $(B)/tests/smtpd/%.o $(B)/tests/t.o $(CLI_A) $(ALL_A)
+$(B)/tests/smtpd/%: $(B)/tests/smtpd/%.o $(B)/tests/t.o $(B)/tests/script.o $(CLI_A) $(ALL_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # What measures: a loader and a mail host that stand alone.
