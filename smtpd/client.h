@@ -75,18 +75,12 @@ enum client_security {
 #define CLIENT_OFFERS_PLAIN 0x100U /* AUTH PLAIN */
 #define CLIENT_OFFERS_LOGIN 0x200U /* AUTH LOGIN */
 
-/* RFC 3461 4.1, 4.3; the same bits as NOTIFY_* of queue/envelope.h. */
-#define CLIENT_NOTIFY_NEVER 1U
-#define CLIENT_NOTIFY_SUCCESS 2U
-#define CLIENT_NOTIFY_FAILURE 4U
-#define CLIENT_NOTIFY_DELAY 8U
-
 enum client_ret { CLIENT_RET_NONE, CLIENT_RET_FULL, CLIENT_RET_HDRS };
 
 struct client_rcpt {
 	const char *address; /* no angle brackets */
 	const char *orcpt; /* "rfc822;xtext" as on the wire; NULL or "": none */
-	unsigned notify;   /* CLIENT_NOTIFY_*; 0: not given */
+	unsigned notify;   /* NOTIFY_* of queue/envelope.h; 0: not given */
 };
 
 /* A message. All of it is borrowed until its results are there. */
