@@ -23,7 +23,6 @@ class CA:
                      "-out", self.dir + "/ca.pem")
         self.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout",
                      "-out", self.dir + "/leaf.key")
-        # OpenSMTPD 6.8 signs with no other kind of key under OpenSSL 3.
         self.openssl("genrsa", "-out", self.dir + "/rsa.key", "2048")
         put(in_root(self.dir + "/index"), "")
         put(in_root(self.dir + "/ca.cnf"), CONF % {"dir": self.dir})

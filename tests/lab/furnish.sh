@@ -42,6 +42,8 @@ mkdir -p "$ROOT/dev" "$ROOT/proc" "$ROOT/sys" "$ROOT/run" "$ROOT/tmp" \
     "$ROOT/root" "$ROOT/mnt" "$ROOT/var/lib/knot" "$ROOT/var/lib/unbound" \
     "$ROOT/var/lib/opensmtpd/empty" "$ROOT/var/lib/postfix" \
     "$ROOT/var/log/nginx" "$ROOT/var/spool/exim4" "$ROOT/var/mail"
+cat "$ROOT"/usr/share/ca-certificates/mozilla/*.crt \
+    >"$ROOT/etc/ssl/certs/ca-certificates.crt"
 rm -rf "$ROOT/var/run"
 ln -s ../run "$ROOT/var/run"
 for program in knotd kdig unbound nginx postconf smtp-source exim4 smtpctl \

@@ -150,8 +150,8 @@ class Lab:
         for name, server in self.servers.items():
             hosts = [d.host for d in self.domains.values()
                      if d.server == name] or ["mx.%s.example" % name]
-            cert = self.ca.issue(*hosts, kind="leaf" if name == "postfix"
-                                 else "rsa")
+            cert = self.ca.issue(*hosts, kind="rsa" if name == "exim"
+                                 else "leaf")
             if name == "postfix":
                 server.start(cert)
             else:

@@ -14,9 +14,12 @@ DIR=${1:-build/root}
 
 # Debian will not install these three side by side, so each is resolved alone.
 MTAS="postfix exim4-daemon-light opensmtpd"
+# Bookworm's own OpenSMTPD fails every handshake (its key process and OpenSSL 3
+# do not fit, OpenSMTPD issue 1171): take the backport.
+BACKPORTS=opensmtpd
 SERVERS="knot knot-dnsutils unbound nginx-light openssl swaks curl git-email
 	libnet-smtp-ssl-perl ca-certificates dash coreutils sed grep findutils"
-VERSION=3
+VERSION=4
 
 say() {
 	echo "root: $*" >&2
@@ -85,12 +88,25 @@ apt() {
 
 say "asking Debian for package lists"
 apt update
+codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+cp /etc/apt/sources.list "$APT/sources.list" 2>/dev/null ||
+    : >"$APT/sources.list"
+mirror=$(apt-get -c "$APT/apt.conf" indextargets --format '$(REPO_URI)' \
+    "Codename: $codename" "Created-By: Packages" 2>/dev/null | sed -n 1p)
+if [ "$codename" = bookworm ] && [ -n "$mirror" ]; then
+	echo "deb $mirror bookworm-backports main" >>"$APT/sources.list"
+	echo "Dir::Etc::sourcelist \"$APT/sources.list\";" >>"$APT/apt.conf"
+	apt update
+fi
 if [ $# -gt 0 ]; then
 	say "downloading $*"
 	(cd "$APT/cache/archives" && apt download "$@")
 else
 	say "downloading servers: $(echo $MTAS $SERVERS | cut -c1-200)"
 	for mta in $MTAS; do
+		if [ $mta = $BACKPORTS ] && [ "$codename" = bookworm ]; then
+			mta=$mta/bookworm-backports
+		fi
 		apt install --download-only $mta $SERVERS
 	done
 fi
