@@ -9,7 +9,7 @@ LOCALSTATEDIR ?= /var
 RUNDIR ?= /run
 
 PACKAGES = gcc pkg-config libssl-dev libc-ares-dev libcurl4-openssl-dev \
-	libbsd-dev libseccomp-dev
+	libbsd-dev libseccomp-dev python3
 LIBRARIES = libcares libcurl openssl libseccomp libbsd-overlay
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
@@ -98,6 +98,21 @@ $(B)/%.o: %.c $(B)/flags
 
 tests: $(TESTS)
 
+# ---- what a user runs ----
+# They call make anew: what is installed first changes the flags above.
+
+PYTHON = $(firstword $(wildcard /usr/bin/python3) python3)
+
+deps:
+	@sh tests/deps.sh $(PACKAGES)
+root: deps
+	@sh tests/lab/root.sh build/root
+demo: root
+	@$(MAKE) --no-print-directory -s -j2 all
+	@$(PYTHON) tests/demo/demo.py
+check: root
+	@$(PYTHON) tests/run
+
 # ---- what a maintainer runs besides `make check` ----
 
 SOURCES = $(wildcard smtpd/*.c smtpd/base/*.c smtpd/cli/*.c queue/*.c \
@@ -144,7 +159,7 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(ALL_A)
 clean:
 	rm -rf $(B)
 
-.PHONY: all tests bench-tools clean lint lint-format lint-tidy lint-cppcheck lint-analyzer \
+.PHONY: all deps root demo check tests bench-tools clean lint lint-format lint-tidy lint-cppcheck lint-analyzer \
 	fuzz fuzzers FORCE
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

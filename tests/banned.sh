@@ -1,0 +1,33 @@
+#!/bin/sh
+# Words that must not appear in C sources, and sources that grew too long.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+LINES_MAX=600
+failed=0
+
+sources=$(git ls-files '*.c' '*.h')
+calls='strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol|atof|system|popen'
+calls="$calls|alloca|getaddrinfo|gethostbyname|strncpy|rand|tmpnam|mktemp"
+found=$(grep -nwE "($calls) ?\\(" $sources /dev/null |
+    grep -vE ':[[:space:]]*(\*|/\*|//)')
+if [ -n "$found" ]; then
+	echo "calls that are banned:"
+	echo "$found" | sed 's/^/	/'
+	failed=1
+fi
+found=$(grep -nE '\<XXX\>|\<FIXME\>|^#[[:space:]]*if 0' $sources /dev/null)
+if [ -n "$found" ]; then
+	echo "left undone:"
+	echo "$found" | sed 's/^/	/'
+	failed=1
+fi
+for c in $(git ls-files '*.c'); do
+	lines=$(wc -l <"$c")
+	if [ "$lines" -gt $LINES_MAX ]; then
+		echo "$c: $lines lines, $LINES_MAX at most"
+		failed=1
+	fi
+done
+
+[ $failed -eq 0 ] && echo "banned: none of it"
+exit $failed
