@@ -162,4 +162,5 @@ clean:
 .PHONY: all deps root demo check tests bench-tools clean lint lint-format lint-tidy lint-cppcheck lint-analyzer \
 	fuzz fuzzers FORCE
 .SECONDARY:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/smtpd $(B)/queue $(B)/mtasts $(B)/tests -name '*.d' \
+	2>/dev/null)
