@@ -1,0 +1,125 @@
+#include "mtasts/flight.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int
+compare(const struct flight *a, const struct flight *b)
+{
+	return strcmp(a->domain, b->domain);
+}
+
+/* RB_GENERATE_STATIC() of libbsd 0.11 needs an __unused that it lacks. */
+RB_GENERATE_INTERNAL(flight_tree, flight, by_name, compare,
+    static __attribute__((unused)))
+
+void
+flights_init(struct flights *t)
+{
+	t->count = 0;
+	RB_INIT(&t->tree);
+	TAILQ_INIT(&t->use);
+	TAILQ_INIT(&t->busy);
+}
+
+static void
+drop(struct flights *t, struct flight *w)
+{
+	RB_REMOVE(flight_tree, &t->tree, w);
+	TAILQ_REMOVE(&t->use, w, by_use);
+	if (w->is_listed)
+		TAILQ_REMOVE(&t->busy, w, entry);
+	t->count--;
+	free(w);
+}
+
+void
+flights_clear(struct flights *t)
+{
+	struct flight *w;
+
+	while ((w = TAILQ_FIRST(&t->use)) != NULL)
+		drop(t, w);
+}
+
+struct flight *
+flight_find(struct flights *t, const char *domain)
+{
+	struct flight key;
+
+	if (strlcpy(key.domain, domain, sizeof(key.domain)) >=
+	    sizeof(key.domain))
+		return NULL;
+	return RB_FIND(flight_tree, &t->tree, &key);
+}
+
+/* Make room by forgetting the failure that is remembered for longest. */
+static void
+drop_idle(struct flights *t)
+{
+	struct flight *w;
+
+	TAILQ_FOREACH(w, &t->use, by_use)
+		if (w->state == FLIGHT_IDLE && !w->is_listed) {
+			drop(t, w);
+			return;
+		}
+}
+
+struct flight *
+flight_put(struct flights *t, const char *domain)
+{
+	struct flight *w = flight_find(t, domain);
+
+	if (w != NULL) {
+		TAILQ_REMOVE(&t->use, w, by_use);
+		TAILQ_INSERT_TAIL(&t->use, w, by_use);
+		return w;
+	}
+	if (t->count >= FLIGHT_MAX)
+		drop_idle(t);
+	w = calloc(1, sizeof(*w));
+	if (w == NULL)
+		return NULL;
+	strlcpy(w->domain, domain, sizeof(w->domain));
+	RB_INSERT(flight_tree, &t->tree, w);
+	TAILQ_INSERT_TAIL(&t->use, w, by_use);
+	t->count++;
+	return w;
+}
+
+static void
+list(struct flights *t, struct flight *w)
+{
+	if (w->is_listed)
+		return;
+	w->is_listed = true;
+	TAILQ_INSERT_TAIL(&t->busy, w, entry);
+}
+
+void
+flight_todo(struct flights *t, struct flight *w, unsigned what)
+{
+	w->todo |= what;
+	list(t, w);
+}
+
+void
+flight_note(struct flights *t, struct flight *w, unsigned what)
+{
+	w->notes |= 1U << what;
+	list(t, w);
+}
+
+struct flight *
+flight_busy(struct flights *t)
+{
+	return TAILQ_FIRST(&t->busy);
+}
+
+void
+flight_rest(struct flights *t, struct flight *w)
+{
+	TAILQ_REMOVE(&t->busy, w, entry);
+	w->is_listed = false;
+}
