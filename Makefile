@@ -75,9 +75,11 @@ $(B)/tests/queue/%: $(B)/tests/queue/%.o $(B)/tests/t.o $(QUEUE_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/tests/mtasts/%: $(B)/tests/mtasts/%.o $(B)/tests/t.o $(MTASTS_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(B)/tests/base/%: $(B)/tests/base/%.o $(B)/tests/t.o $(BASE_A)
+$(B)/tests/base/%: $(B)/tests/base/%.o $(B)/tests/t.o \
+	$(B)/tests/pki.o $(BASE_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(B)/tests/smtpd/%: $(B)/tests/smtpd/%.o $(B)/tests/t.o $(B)/tests/script.o $(CLI_A) $(ALL_A)
+$(B)/tests/smtpd/%: $(B)/tests/smtpd/%.o $(B)/tests/t.o \
+	$(B)/tests/script.o $(B)/tests/pki.o $(CLI_A) $(ALL_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # What measures: a loader and a mail host that stand alone.

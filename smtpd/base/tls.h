@@ -1,5 +1,5 @@
 /*
- * TLS: contexts, the handshake as a filter of bytes, facts about the peer.
+ * TLS: contexts, streams over a non-blocking socket, facts about the peer.
  *
  * The only file that knows OpenSSL's TLS half. It reports facts and decides
  * nothing: the handshake itself never fails for a certificate; whether the
@@ -48,7 +48,7 @@ struct tls_facts {
 	bool name_matches; /* a SAN dNSName matches the reference name */
 	bool dane_tried;   /* TLSA records were given and usable */
 	bool dane_matches;
-	bool resumed;
+	bool resumed;    /* the rest is what the full handshake showed */
 	char why[256];   /* OpenSSL's words for a chain that is not OK */
 	char names[512]; /* dNSNames of the leaf, blank-separated, cut */
 	char issuer[256];
@@ -73,6 +73,7 @@ struct tls_target {
  * why        set on NULL: constant or static text for a log line
  */
 struct tls_ctx *tls_ctx_client(const char *pem, size_t len, const char **why);
+/* Streams and sessions made with it go on. */
 void tls_ctx_free(struct tls_ctx *);
 /* Number of certificates in the trust store. */
 size_t tls_ctx_roots(const struct tls_ctx *);
@@ -84,14 +85,18 @@ size_t tls_ctx_roots(const struct tls_ctx *);
 void tls_ctx_lend_trust(const struct tls_ctx *, void *ssl_ctx,
     const char *host);
 
-/* A stream that is to begin its handshake as a client. NULL: no memory. */
-struct tls *tls_client(struct tls_ctx *, const struct tls_target *);
+/*
+ * A stream that is to begin its handshake as a client over the non-blocking
+ * socket "fd" (borrowed). NULL: no memory.
+ */
+struct tls *tls_client(struct tls_ctx *, const struct tls_target *, int fd);
 void tls_free(struct tls *);
 
 /*
  * What a step of the stream came to. TLS_STEP_WANT: nothing more to do until
- * bytes arrive or go out. TLS_STEP_FAILED: tls_why() tells; send what is pending
- * in tls_out (an alert), then close.
+ * the socket is readable, or writable if tls_wants_write(). TLS_STEP_CLOSED:
+ * the peer ended the stream in order (close_notify). TLS_STEP_FAILED:
+ * tls_why() tells; a stream that ends without close_notify is one such.
  */
 enum tls_step {
 	TLS_STEP_DONE,
@@ -100,17 +105,16 @@ enum tls_step {
 	TLS_STEP_FAILED
 };
 
-/*
- * Sans-IO: cipher bytes are given by tls_feed() and fetched by tls_drain();
- * plain bytes move by tls_read() and tls_write().
- * tls_feed and tls_drain return bytes moved (0: none).
- */
-size_t tls_feed(struct tls *, const void *bytes, size_t len);
-size_t tls_drain(struct tls *, void *bytes, size_t room);
 enum tls_step tls_handshake(struct tls *);
+/* TLS_STEP_DONE: at least one byte was read. */
 enum tls_step tls_read(struct tls *, void *bytes, size_t room, size_t *got);
+/* TLS_STEP_DONE: at least one byte was taken; perhaps not all. */
 enum tls_step tls_write(struct tls *, const void *bytes, size_t len,
     size_t *taken);
+/* After TLS_STEP_WANT: wait for the socket to be writable. */
+bool tls_wants_write(const struct tls *);
+/* Bytes wait inside, of which the socket gives no further notice. */
+bool tls_has_more(const struct tls *);
 /* Send close_notify. */
 void tls_shutdown(struct tls *);
 /* Plain words for the failure; never NULL. */
@@ -118,7 +122,12 @@ const char *tls_why(const struct tls *);
 /* Valid after tls_handshake() returned TLS_STEP_DONE. */
 const struct tls_facts *tls_facts(const struct tls *);
 
-/* The session to resume later, or NULL; free with tls_session_free(). */
+/*
+ * The newest session to resume later, or NULL; free with tls_session_free().
+ * It is used only for the same name, trust store and use of DANE, and what it
+ * proved is what its full handshake proved, dates checked again. Which
+ * address and verdict it belongs to is for the caller to keep apart.
+ */
 struct tls_session *tls_session_take(struct tls *);
 void tls_session_free(struct tls_session *);
 
