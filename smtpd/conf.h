@@ -25,6 +25,10 @@
 #define CONF_LISTEN_MAX 64
 #define CONF_RESOLVER_MAX 8
 #define CONF_NET_MAX 1024
+#define CONF_DESTINATION_MAX 10000
+#define CONF_CONNECTIONS_MAX 1000
+#define CONF_RECIPIENTS_MAX 100000
+#define CONF_PERIOD_MAX 315360000 /* seconds, ten years: any duration */
 
 /* A TLS level, and until when and why it is an exception. */
 struct conf_tls {
@@ -35,7 +39,7 @@ struct conf_tls {
 
 struct conf_listen {
 	struct sockaddr_storage addr; /* with port */
-	unsigned line;
+	unsigned line; /* 0: a default, which this machine may lack */
 };
 
 struct conf_resolver {
@@ -55,7 +59,7 @@ struct conf_destination {
 	unsigned line;
 	bool has_tls;
 	struct conf_tls tls;
-	char *via; /* host name or address; NULL: the destination's MX */
+	char *via; /* host name; NULL: the destination's MX */
 	uint16_t via_port;
 	bool via_implicit_tls;
 	char *auth; /* file; only with via */
@@ -74,7 +78,8 @@ struct conf {
 	struct conf_resolver resolver[CONF_RESOLVER_MAX];
 	size_t resolver_count; /* 0: those of /etc/resolv.conf */
 	char *trust;           /* CA bundle; NULL: the system's store */
-	struct conf_tls tls;   /* every destination's unless it says more */
+	unsigned trust_line;
+	struct conf_tls tls; /* every destination's unless it says more */
 	struct conf_nets allow_private;
 	uint64_t message_size; /* bytes */
 	unsigned recipients;   /* per message */
@@ -86,10 +91,11 @@ struct conf {
 	unsigned queue_retry_max_s;
 	unsigned connections;            /* at once to one destination */
 	char *aliases;                   /* file */
-	bool has_aliases;                /* it was named: then it must exist */
+	unsigned aliases_line;           /* 0: not named, it need not exist */
 	struct sockaddr_storage source4; /* ss_family 0: the system's choice */
 	struct sockaddr_storage source6;
 	struct conf_destinations destinations;
+	size_t destination_count;
 };
 
 /*
