@@ -169,7 +169,7 @@ setup_load(struct setup *s, const char *path, struct conf_errors *errors)
 	s->trust =
 	    seal_file(trust, SETUP_TRUST_MAX, s->conf->trust == NULL, errors);
 	s->aliases = seal_file(s->conf->aliases, ALIAS_FILE_MAX,
-	    !s->conf->has_aliases, errors);
+	    s->conf->aliases_line == 0, errors);
 	if (s->trust == -1 || s->aliases == -1)
 		return -1;
 	return read_secrets(s, errors);

@@ -9,8 +9,10 @@ static struct {
 	const char *sentence;
 	char row[256];
 	bool failed;
+	bool skipped;
 	int cases_passed;
 	int cases_failed;
+	int cases_skipped;
 	int assertions;
 	int in_case;
 } t;
@@ -20,6 +22,10 @@ close_case(void)
 {
 	if (t.sentence == NULL)
 		return;
+	if (t.skipped && !t.failed) {
+		t.cases_skipped++;
+		return;
+	}
 	if (t.in_case == 0) {
 		printf("%s: asserts nothing\n", t.sentence);
 		t.failed = true;
@@ -37,7 +43,15 @@ t_case(const char *sentence)
 	t.sentence = sentence;
 	t.row[0] = '\0';
 	t.failed = false;
+	t.skipped = false;
 	t.in_case = 0;
+}
+
+void
+t_skip(const char *why)
+{
+	t.skipped = true;
+	printf("skipped: %s: %s\n", t.sentence, why);
 }
 
 void
@@ -58,9 +72,10 @@ t_done(void)
 {
 	close_case();
 	t.sentence = NULL;
-	printf("cases: %d passed, %d failed (%d assertions)\n", t.cases_passed,
-	    t.cases_failed, t.assertions);
-	return t.cases_failed == 0 && t.cases_passed > 0 ? 0 : 1;
+	printf("cases: %d passed, %d failed, %d skipped (%d assertions)\n",
+	    t.cases_passed, t.cases_failed, t.cases_skipped, t.assertions);
+	return t.cases_failed == 0 && t.cases_passed + t.cases_skipped > 0 ? 0
+									   : 1;
 }
 
 static bool

@@ -24,6 +24,10 @@
 /* Open a case; "sentence" says the behaviour and its source. Borrowed. */
 void t_case(const char *sentence);
 
+/* The open case cannot be tried here: it counts as skipped, unless one of its
+ * assertions failed. */
+void t_skip(const char *why);
+
 /* Text printed with each failure from here on (a row's name); NULL: none. */
 void t_row(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
