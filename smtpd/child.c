@@ -41,6 +41,7 @@ struct child {
 	struct ev *ev;
 	int role;
 	const struct role_row *row;
+	const struct role_ops *ops;
 	struct child_options options;
 	struct ipc *parent;
 	struct link links[ROLE_COUNT][WORKERS_MAX];
@@ -127,8 +128,8 @@ lose_link(struct link *link)
 		report_broken(link);
 	ipc_free(link->ipc);
 	link->ipc = NULL;
-	if (c->row->ops->lost != NULL)
-		c->row->ops->lost(c, link->role, link->instance);
+	if (c->ops->lost != NULL)
+		c->ops->lost(c, link->role, link->instance);
 }
 
 static void
@@ -141,8 +142,8 @@ hear_sibling(void *arg, struct ipc *ipc, uint32_t type, const void *body,
 	if (type == IPC_GONE)
 		lose_link(link);
 	else
-		link->child->row->ops->hear(link->child, link->role,
-		    link->instance, type, body, fd);
+		link->child->ops->hear(link->child, link->role, link->instance,
+		    type, body, fd);
 }
 
 static void
@@ -178,8 +179,8 @@ take_peer(struct child *c, const struct msg_peer *m, int fd)
 	if (link->ipc != NULL)
 		lose_link(link);
 	open_link(link, fd);
-	if (c->row->ops->connected != NULL)
-		c->row->ops->connected(c, link->role, link->instance);
+	if (c->ops->connected != NULL)
+		c->ops->connected(c, link->role, link->instance);
 }
 
 /* ---- the parent ---- */
@@ -243,13 +244,13 @@ take_config(struct child *c, const struct msg_config *m, int fd)
 	c->conf = read_conf(fd);
 	c->generation = m->generation;
 	if (former == NULL) {
-		if (c->row->ops->prepare != NULL)
-			c->row->ops->prepare(c);
+		if (c->ops->prepare != NULL)
+			c->ops->prepare(c);
 		enter_cage(c);
 		return;
 	}
-	if (c->row->ops->reloaded != NULL)
-		c->row->ops->reloaded(c);
+	if (c->ops->reloaded != NULL)
+		c->ops->reloaded(c);
 	conf_clear(former);
 	free(former);
 	tell_ready(c);
@@ -274,7 +275,7 @@ hear_early(struct child *c)
 
 	while ((early = STAILQ_FIRST(&c->early)) != NULL) {
 		STAILQ_REMOVE_HEAD(&c->early, entry);
-		c->row->ops->hear(c, ROLE_PARENT, 0, early->type, early->body,
+		c->ops->hear(c, ROLE_PARENT, 0, early->type, early->body,
 		    early->fd);
 		free(early);
 	}
@@ -299,8 +300,8 @@ take_start(struct child *c, const struct msg_start *m)
 			link->fd = -1;
 		}
 	}
-	if (c->row->ops->start != NULL)
-		c->row->ops->start(c);
+	if (c->ops->start != NULL)
+		c->ops->start(c);
 	hear_early(c);
 	tell_ready(c);
 }
@@ -321,8 +322,8 @@ take_stop(struct child *c)
 		return;
 	c->stopping = true;
 	ev_timer_set(c->ev, &c->stop_timer, ev_now(c->ev) + STOP_MS);
-	if (c->started && c->row->ops->stop != NULL)
-		c->row->ops->stop(c);
+	if (c->started && c->ops->stop != NULL)
+		c->ops->stop(c);
 	else
 		child_exit(c, 0);
 }
@@ -358,7 +359,7 @@ hear_parent(void *arg, struct ipc *ipc, uint32_t type, const void *body, int fd)
 		break;
 	default:
 		if (c->started)
-			c->row->ops->hear(c, ROLE_PARENT, 0, type, body, fd);
+			c->ops->hear(c, ROLE_PARENT, 0, type, body, fd);
 		else
 			keep_early(c, type, body, fd);
 	}
@@ -440,7 +441,8 @@ flush_peers(struct child *c)
 }
 
 int
-child_main(const char *name, const struct child_options *options)
+child_main(const char *name, const struct role_ops *const ops[ROLE_COUNT],
+    const struct child_options *options)
 {
 	int role = find_role(name);
 	struct child *c;
@@ -451,6 +453,7 @@ child_main(const char *name, const struct child_options *options)
 		log_die("no such role: %s", name);
 	ignore_signals();
 	c = self = new_child(role, options);
+	c->ops = ops[role];
 	log_on_lost(ask_for_log);
 	if (ev_run(c->ev) == -1)
 		log_die("event loop: %s", strerror(errno));

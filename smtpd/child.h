@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+#include "smtpd/roles.h"
+
 #define CHILD_EMPTY RUNDIR "/sealpost/empty" /* the folder with nothing */
 
 /* The parent's options that a child shares. */
@@ -21,7 +23,10 @@ struct child_options {
 /*
  * Be the role named "name" until the parent or the role ends it; the channel
  * to the parent is PROC_PARENT_FD. Returns the exit status.
+ *
+ * ops  what each role supplies, by enum role
  */
-int child_main(const char *name, const struct child_options *);
+int child_main(const char *name, const struct role_ops *const ops[ROLE_COUNT],
+    const struct child_options *);
 
 #endif

@@ -2,12 +2,6 @@
 
 #include "smtpd/base/sandbox.h"
 
-/* Until every role file is there. */
-extern const struct role_ops role_listen_ops;
-extern const struct role_ops role_queue_ops;
-extern const struct role_ops role_policy_ops;
-extern const struct role_ops role_deliver_ops;
-
 #define R(role) (1U << ROLE_##role)
 
 const struct role_row roles[ROLE_COUNT] = {
@@ -19,7 +13,6 @@ const struct role_row roles[ROLE_COUNT] = {
 	    .name = "listen",
 	    .user = "_sealpost",
 	    .root = "",
-	    .ops = &role_listen_ops,
 	    .peers = R(QUEUE) | R(POLICY),
 	    .powers = POWER_ACCEPT | POWER_MEMFD,
 	},
@@ -27,7 +20,6 @@ const struct role_row roles[ROLE_COUNT] = {
 	    .name = "queue",
 	    .user = "_sealpostq",
 	    .root = "queue",
-	    .ops = &role_queue_ops,
 	    .peers = R(LISTEN) | R(POLICY) | R(DELIVER),
 	    .powers = POWER_FILES | POWER_THREADS | POWER_MEMFD,
 	},
@@ -35,7 +27,6 @@ const struct role_row roles[ROLE_COUNT] = {
 	    .name = "policy",
 	    .user = "_sealpost",
 	    .root = "policy",
-	    .ops = &role_policy_ops,
 	    .peers = R(LISTEN) | R(QUEUE) | R(DELIVER),
 	    .powers = POWER_FILES | POWER_TCP | POWER_UDP,
 	},
@@ -43,7 +34,6 @@ const struct role_row roles[ROLE_COUNT] = {
 	    .name = "deliver",
 	    .user = "_sealpost",
 	    .root = "",
-	    .ops = &role_deliver_ops,
 	    .peers = R(QUEUE) | R(POLICY),
 	    .powers = POWER_TCP | POWER_MEMFD,
 	},

@@ -65,9 +65,8 @@ struct role_row {
 	const char *user; /* NULL: root */
 	const char *root; /* the folder of the spool that is its whole file
 			   * system, /; "": the empty folder; NULL: no cage */
-	const struct role_ops *ops;
-	unsigned peers;  /* roles it has a channel to, as a set */
-	unsigned powers; /* POWER_*, for the system call filter */
+	unsigned peers;   /* roles it has a channel to, as a set */
+	unsigned powers;  /* POWER_*, for the system call filter */
 };
 
 extern const struct role_row roles[ROLE_COUNT];

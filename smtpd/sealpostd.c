@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,20 @@
 #include "smtpd/parent.h"
 #include "smtpd/service.h"
 
+/* Until every role has its header. */
+extern const struct role_ops role_listen_ops;
+extern const struct role_ops role_queue_ops;
+extern const struct role_ops role_policy_ops;
+extern const struct role_ops role_deliver_ops;
+
 #define CONF_FILE SYSCONFDIR "/sealpost/sealpost.conf"
+
+static const struct role_ops *const ops[ROLE_COUNT] = {
+	[ROLE_LISTEN] = &role_listen_ops,
+	[ROLE_QUEUE] = &role_queue_ops,
+	[ROLE_POLICY] = &role_policy_ops,
+	[ROLE_DELIVER] = &role_deliver_ops,
+};
 
 struct options {
 	struct parent_options parent;
@@ -93,14 +107,29 @@ refuse(const char *why)
 static void
 open_standard(void)
 {
-	FILE *null;
+	int fd;
 
 	do {
-		null = fopen("/dev/null", "r+e");
-		if (null == NULL)
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (fd == -1)
 			_exit(1);
-	} while (fileno(null) <= STDERR_FILENO);
-	fclose(null);
+	} while (fd <= STDERR_FILENO);
+	close(fd);
+}
+
+/* The daemon changes its folder and reads the file again for a reload. */
+static const char *
+absolute(const char *path)
+{
+	char *folder, *whole;
+
+	if (path[0] == '/')
+		return path;
+	folder = getcwd(NULL, 0);
+	if (folder == NULL || asprintf(&whole, "%s/%s", folder, path) == -1)
+		refuse("the current folder has no name");
+	free(folder);
+	return whole;
 }
 
 static void
@@ -169,7 +198,7 @@ main(int argc, char **argv)
 		struct child_options shared = { .verbose = o.parent.verbose,
 			.syslog = o.role_syslog };
 
-		_exit(child_main(o.role, &shared));
+		_exit(child_main(o.role, ops, &shared));
 	}
 	if (o.check)
 		return check(o.parent.path);
@@ -178,6 +207,7 @@ main(int argc, char **argv)
 	open_standard();
 	(void)umask(022);
 	p = xcalloc(1, sizeof(*p));
+	o.parent.path = absolute(o.parent.path);
 	p->options = &o.parent;
 	p->detach = p->log = -1;
 	open_log(p);
