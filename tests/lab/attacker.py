@@ -5,9 +5,13 @@ Give them the address of the MX they take over and lead its packets to them
 """
 
 import os
+import ssl
 import time
+import warnings
 
 from sink import Gone, Sink
+
+warnings.simplefilter("ignore", DeprecationWarning)
 
 
 class Strip(Sink):
@@ -34,6 +38,23 @@ class RefuseForGood(Refuse):
 
 class Impostor(Sink):
     """Speaks TLS with whatever certificate it was given."""
+
+
+class Outdated(Sink):
+    """Speaks nothing newer than TLS 1.1."""
+
+    def prepare(self, context):
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+
+
+class Weak(Sink):
+    """Speaks TLS 1.2 at security level 0, for a key that is too short."""
+
+    def prepare(self, context):
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
 
 
 class Inject(Sink):

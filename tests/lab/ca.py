@@ -24,6 +24,7 @@ class CA:
         self.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout",
                      "-out", self.dir + "/leaf.key")
         self.openssl("genrsa", "-out", self.dir + "/rsa.key", "2048")
+        self.openssl("genrsa", "-out", self.dir + "/weak.key", "1024")
         put(in_root(self.dir + "/index"), "")
         put(in_root(self.dir + "/ca.cnf"), CONF % {"dir": self.dir})
         self.pem = in_root(self.dir + "/ca.pem")
@@ -31,16 +32,17 @@ class CA:
     def openssl(self, *args):
         return call(["chroot", ROOT, "openssl"] + list(args))
 
-    def issue(self, *names, kind="leaf", expired=False, future=False):
+    def issue(self, *names, kind="leaf", expired=False, future=False,
+              common_name=None):
         """A certificate for these DNS names; (chain, key) in the root.
 
-        kind is "leaf" (ECDSA P-256) or "rsa".
+        kind is "leaf" (ECDSA P-256), "rsa" or "weak" (RSA, 1024 bits).
         """
         self.count += 1
         base = "%s/%d" % (self.dir, self.count)
         private = "%s/%s.key" % (self.dir, kind)
         self.openssl("req", "-new", "-key", private, "-subj",
-                     "/CN=" + names[0][:60], "-out", base + ".csr")
+                     "/CN=" + (common_name or names[0])[:60], "-out", base + ".csr")
         put(in_root(base + ".ext"), "[v3]\nbasicConstraints=CA:FALSE\n"
             "extendedKeyUsage=serverAuth\nsubjectAltName=%s\n"
             % ",".join("DNS:" + n for n in names))

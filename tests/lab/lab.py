@@ -185,6 +185,15 @@ class Lab:
             self.net.restore(address)
             villain.stop()
 
+    nothing = staticmethod(contextlib.nullcontext)
+
+    def spoof_mx(self, name, host):
+        """Answer with this MX host from now on."""
+        self.dns.set(name, "@", "MX", "10 %s." % host)
+        self.dns.publish(name)
+        wait_until("the MX to be " + host,
+                   lambda: self.dns.ask(name, "MX") == ["10 %s." % host])
+
     # Afterwards.
 
     def save(self, folder):

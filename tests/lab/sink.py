@@ -19,11 +19,6 @@ class Gone(Exception):
     """The client went away, or this session is over."""
 
 
-def server_context(cert):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(in_root(cert[0]), in_root(cert[1]))
-    return context
-
 
 class Session:
     """One connection: buffered lines in, bytes out, all of it recorded."""
@@ -85,7 +80,7 @@ class Sink:
                  port=25):
         self.address = address
         self.name = name
-        self.context = server_context(cert) if cert else None
+        self.context = self.make_context(cert) if cert else None
         self.lock = threading.Lock()
         self.mails = []
         self.bytes = []
@@ -103,6 +98,15 @@ class Sink:
                 self.snis.append(name)
         self.socket = net.listen(place, address, port)
         threading.Thread(target=self.serve, daemon=True).start()
+
+    def make_context(self, cert):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.prepare(context)
+        context.load_cert_chain(in_root(cert[0]), in_root(cert[1]))
+        return context
+
+    def prepare(self, context):
+        """Set what differs from Python's defaults."""
 
     def stop(self):
         """Stop listening; sessions under way go on until they end."""
