@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 import attacker
 from check import case, equal, main, true
-from daemon import queue, sealpost, sendmail, wait_empty, wait_queue
+from daemon import sealpost, sendmail, wait_empty, wait_queue
 from lab import Lab
 
 

@@ -76,7 +76,7 @@ def main(make_lab, start=None):
         lab = make_lab()
         if start:
             start(lab)
-    except Exception as error:  # the lab or the daemon did not come up
+    except Exception:  # the lab or the daemon did not come up
         traceback.print_exc(file=sys.stdout)
         if lab:
             print(lab.evidence())
