@@ -46,7 +46,8 @@ typedef int alias_fn(void *arg, const char *address);
  * Local are a name without a domain, at localhost, and at our host name, in
  * any case. What is local and has an entry is replaced, again and again; what
  * is not is given to "fn" as it is, a bare name with our host name.
- * An address that is reached twice is given once. A table of NULL is empty.
+ * An address that is reached twice is given once. Without a table (NULL)
+ * the address is given as it is.
  *
  * returns   number of addresses given, or -1 with *why: an alias that leads
  *           back to itself, or beyond a bound; some may have been given
