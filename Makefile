@@ -115,6 +115,46 @@ demo: root
 check: root
 	@$(PYTHON) tests/run
 
+# Installed for another root (DESTDIR), nothing of this system is changed.
+I = $(DESTDIR)$(PREFIX)
+FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@RUNDIR@|$(RUNDIR)|g' \
+	-e 's|@LOCALSTATEDIR@|$(LOCALSTATEDIR)|g'
+MANUALS = $(wildcard man/*.5 man/*.8)
+
+install: all
+	install -d $(I)/sbin $(I)/bin $(I)/share/man/man5 $(I)/share/man/man8 \
+	    $(I)/lib/systemd/system $(I)/lib/sysusers.d $(I)/lib/tmpfiles.d \
+	    $(DESTDIR)$(SYSCONFDIR)/sealpost
+	install -m 755 $(PROGRAMS) $(I)/sbin
+	ln -sf ../sbin/sendmail $(I)/bin/mailq
+	ln -sf ../sbin/sendmail $(I)/bin/newaliases
+	for m in $(MANUALS); do \
+	    install -m 644 $$m $(I)/share/man/man$${m##*.} || exit 1; done
+	test -e $(DESTDIR)$(SYSCONFDIR)/sealpost/sealpost.conf || \
+	    install -m 644 etc/sealpost.conf $(DESTDIR)$(SYSCONFDIR)/sealpost
+	$(FILL) etc/sealpostd.service >$(I)/lib/systemd/system/sealpostd.service
+	$(FILL) etc/sealpost.sysusers >$(I)/lib/sysusers.d/sealpost.conf
+	$(FILL) etc/sealpost.tmpfiles >$(I)/lib/tmpfiles.d/sealpost.conf
+	test -n "$(DESTDIR)" || $(MAKE) --no-print-directory users
+
+# The daemon's users, and the folder that mail may wait in before its start.
+users:
+	for u in _sealpost _sealpostq; do \
+	    getent passwd $$u >/dev/null || useradd --system --user-group \
+	    --no-create-home --home-dir /nonexistent \
+	    --shell /usr/sbin/nologin $$u || exit 1; done
+	install -d -m 711 $(LOCALSTATEDIR)/spool/sealpost
+	install -d -m 1733 $(LOCALSTATEDIR)/spool/sealpost/offline
+
+# Configuration, spool and users stay.
+uninstall:
+	rm -f $(addprefix $(I)/sbin/,$(notdir $(PROGRAMS))) \
+	    $(I)/bin/mailq $(I)/bin/newaliases \
+	    $(I)/lib/systemd/system/sealpostd.service \
+	    $(I)/lib/sysusers.d/sealpost.conf $(I)/lib/tmpfiles.d/sealpost.conf
+	for m in $(notdir $(MANUALS)); do \
+	    rm -f $(I)/share/man/man$${m##*.}/$$m; done
+
 # ---- what a maintainer runs besides `make check` ----
 
 SOURCES = $(wildcard smtpd/*.c smtpd/base/*.c smtpd/cli/*.c queue/*.c \
@@ -161,7 +201,8 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(ALL_A)
 clean:
 	rm -rf $(B)
 
-.PHONY: all deps root demo check tests bench-tools clean lint lint-format lint-tidy lint-cppcheck lint-analyzer \
+.PHONY: all deps root demo check tests install users uninstall \
+	bench-tools clean lint lint-format lint-tidy lint-cppcheck lint-analyzer \
 	fuzz fuzzers FORCE
 .SECONDARY:
 -include $(shell find $(B)/smtpd $(B)/queue $(B)/mtasts $(B)/tests -name '*.d' \
