@@ -133,14 +133,6 @@ break_off(struct io *io, int error, const char *why)
 }
 
 static void
-break_errno(struct io *io)
-{
-	int error = errno;
-
-	break_off(io, error, strerror(error));
-}
-
-static void
 on_deadline(void *arg)
 {
 	tell(arg, IO_TIMEOUT);
@@ -382,7 +374,7 @@ write_clear(struct io *io)
 	}
 	if (errno == EINTR)
 		return 0;
-	break_errno(io);
+	break_off(io, errno, strerror(errno));
 	return -1;
 }
 

@@ -256,6 +256,10 @@ tls_free(struct tls *tls)
 {
 	if (tls == NULL)
 		return;
+	/* A session stays good however its connection ended. */
+	if (tls->ssl != NULL && SSL_is_init_finished(tls->ssl))
+		SSL_set_shutdown(
+		    tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(tls->ssl);
 	SSL_SESSION_free(tls->session);
 	tls_ctx_free(tls->ctx);

@@ -1,0 +1,130 @@
+#include "smtpd/explain.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define EXCEPTION_S (30 * 86400) /* what `until` suggests */
+
+static void
+date(char text[16], time_t when)
+{
+	struct tm tm;
+
+	if (gmtime_r(&when, &tm) == NULL ||
+	    strftime(text, 16, "%Y-%m-%d", &tm) == 0)
+		(void)strlcpy(text, "?", 16);
+}
+
+static void
+found_expired(char *text, size_t size, const struct tls_facts *tls)
+{
+	char day[16];
+
+	date(day, tls->not_after);
+	(void)snprintf(text, size, "%s (its certificate is valid until %s)",
+	    tls->why, day);
+}
+
+static void
+found_names(char *text, size_t size, const struct explain_found_args *a)
+{
+	if (a->tls->names[0] == '\0')
+		(void)snprintf(text, size,
+		    "its certificate names no host, so not %s either", a->host);
+	else
+		(void)snprintf(text, size,
+		    "its certificate is for %s, not for %s", a->tls->names,
+		    a->host);
+}
+
+static void
+found_in_tls(char *text, size_t size, const struct explain_found_args *a)
+{
+	const struct tls_facts *tls = a->tls;
+
+	if (a->reason == REASON_CERTIFICATE_HOST_MISMATCH)
+		found_names(text, size, a);
+	else if (a->reason == REASON_CERTIFICATE_EXPIRED)
+		found_expired(text, size, tls);
+	else if (a->reason == REASON_TLSA_INVALID)
+		(void)snprintf(text, size,
+		    "its certificate (issued by %s, for %s) fits none of its"
+		    " TLSA records",
+		    tls->issuer, tls->names);
+	else
+		(void)snprintf(text, size,
+		    "its certificate, issued by %s, does not verify: %s",
+		    tls->issuer, tls->why);
+}
+
+static const char *
+found_plainly(const struct explain_found_args *a)
+{
+	if (a->reason == REASON_STARTTLS_NOT_SUPPORTED)
+		return "it does not offer STARTTLS";
+	if (a->reason == REASON_STS_MX_MISMATCH)
+		return "its name is not among the mx patterns of the"
+		       " destination's MTA-STS policy";
+	return reason_advice(a->reason);
+}
+
+void
+explain_found(char *text, size_t size, const struct explain_found_args *a)
+{
+	if (a->tls != NULL && a->reason >= REASON_CERTIFICATE_HOST_MISMATCH &&
+	    a->reason <= REASON_TLSA_INVALID)
+		found_in_tls(text, size, a);
+	else if (a->reason == REASON_STARTTLS_NOT_SUPPORTED &&
+	    a->words[0] != '\0')
+		(void)snprintf(text, size, "it refused STARTTLS: %s", a->words);
+	else if (a->words[0] != '\0')
+		(void)strlcpy(text, a->words, size);
+	else
+		(void)strlcpy(text, found_plainly(a), size);
+}
+
+static void
+opportunistic(char *text, size_t size, const struct explain_exception_args *a)
+{
+	char day[16];
+
+	date(day, a->now + EXCEPTION_S);
+	(void)snprintf(text, size,
+	    "to deliver nevertheless, unprotected: `destination %s { tls"
+	    " opportunistic until %s because \"...\" }`",
+	    a->destination, day);
+}
+
+/* Neither level nor time lifts a binding policy; a fixed host does. */
+static void
+fixed_host(char *text, size_t size, const struct explain_exception_args *a)
+{
+	(void)snprintf(text, size,
+	    "the destination's own %s binds whatever the level; only a host of"
+	    " your choice goes past it: `destination %s { via HOST }`",
+	    a->mode == POLICY_ENFORCE ? "MTA-STS policy" : "DANE records",
+	    a->destination);
+}
+
+void
+explain_exception(char *text, size_t size,
+    const struct explain_exception_args *a)
+{
+	text[0] = '\0';
+	if (a->reason == REASON_PRIVATE_ADDRESS) {
+		(void)snprintf(text, size,
+		    "if it is meant to be reached there: `allow private %s`",
+		    a->addr);
+		return;
+	}
+	if (!reason_is_tls(a->reason))
+		return;
+	if (a->reason == REASON_NO_POLICY)
+		(void)snprintf(text, size,
+		    "to do without: `destination %s { tls require }`",
+		    a->destination);
+	else if (a->mode == POLICY_ENFORCE || a->dane != DANE_NONE)
+		fixed_host(text, size, a);
+	else
+		opportunistic(text, size, a);
+}
