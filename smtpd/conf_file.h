@@ -15,7 +15,7 @@
 #define CONF_TRUST "/etc/ssl/certs/ca-certificates.crt"
 
 /*
- * Read a whole regular file of at most "max" bytes.
+ * Read a whole regular file, or /dev/null, of at most "max" bytes.
  *
  * text     set to the bytes, with a NUL behind them; free(3) it
  * returns  0, or -1 with *why, and errno where the system refused (else 0)
@@ -35,11 +35,19 @@ int conf_read_auth(const char *path, char **user, char **password,
     const char **why);
 
 /*
- * Look at the files that a configuration names: trust, aliases and auth.
+ * Look at the files that a configuration names: trust and auth must be fit
+ * for use, a named aliases file must be there.
+ *
  * Adds to "errors"; returns 0 or -1 as conf_parse().
  */
 int conf_check_files(const struct conf *, const char *name,
     struct conf_errors *errors);
+
+/*
+ * Look into the aliases file, if there is one. What is wrong there costs that
+ * entry alone, so that it need not keep a daemon from starting.
+ */
+int conf_check_aliases(const struct conf *, struct conf_errors *errors);
 
 /*
  * This machine's fully qualified name: its host name; if that has no dot, the
