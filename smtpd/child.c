@@ -18,7 +18,8 @@
 #include "smtpd/msg.h"
 #include "smtpd/roles.h"
 
-#define STOP_MS 4000 /* then the frame leaves, whatever the role does */
+#define STOP_MS 4000  /* then the frame leaves, whatever the role does */
+#define HOLD_MS 10000 /* a dead predecessor's last write is waited for */
 
 /* A channel to one sibling. */
 struct link {
@@ -198,6 +199,9 @@ enter_cage(struct child *c)
 		snprintf(root, sizeof(root), "%s/%s", c->conf->queue_directory,
 		    c->row->root);
 		box.root = root;
+		/* A predecessor may not have ended yet: two never write. */
+		if (proc_hold_folder(root, HOLD_MS) == -1)
+			log_die("%s: %s", root, strerror(errno));
 	}
 	box.filter = c->options.verbose ? SANDBOX_REPORT : SANDBOX_KILL;
 	if (sandbox_user(c->row->user, &box.uid, &box.gid) == -1)

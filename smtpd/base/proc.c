@@ -1,5 +1,6 @@
 #include "smtpd/base/proc.h"
 
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,11 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SELF "/proc/self/exe"
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 10000
+#define HOLD_POLL_MS 10
 #define ENV_MAX 16 /* variables handed on */
 #define SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK)
 
@@ -187,6 +190,31 @@ proc_spawn(char *const argv[], int channel, int log)
 	if (pid == 0)
 		become(argv, channel, log);
 	return pid;
+}
+
+int
+proc_hold_folder(const char *path, unsigned wait_ms)
+{
+	const struct timespec poll = { 0, HOLD_POLL_MS * 1000000L };
+	unsigned waited = 0;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1)
+		return -1;
+	while (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		if ((errno != EWOULDBLOCK && errno != EINTR) ||
+		    waited >= wait_ms) {
+			int saved = errno;
+
+			close(fd);
+			errno = saved;
+			return -1;
+		}
+		(void)nanosleep(&poll, NULL);
+		waited += HOLD_POLL_MS;
+	}
+	return fd;
 }
 
 int64_t

@@ -45,6 +45,13 @@ char *proc_sealed_text(int fd, size_t max, size_t *len);
  */
 pid_t proc_spawn(char *const argv[], int channel, int log);
 
+/*
+ * Lock the folder "path" for this process alone; one that is about to end may
+ * still hold it, so wait up to "wait_ms". Keep the descriptor open.
+ * Returns it, or -1 with errno (EWOULDBLOCK: still held).
+ */
+int proc_hold_folder(const char *path, unsigned wait_ms);
+
 /* Milliseconds to wait before the n-th restart in a row (from 1): 100,
  * doubling up to 10,000. */
 int64_t proc_backoff_ms(unsigned restarts);
