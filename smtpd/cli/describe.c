@@ -1,0 +1,303 @@
+#include "smtpd/cli/describe.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "smtpd/cli/print.h"
+
+#define INDENT 4
+#define KEY_WIDTH_MAX 20
+
+/* How the numbers of a key are meant. */
+enum unit { UNIT_NONE, UNIT_SECONDS, UNIT_BYTES };
+
+static enum unit
+unit_of(const char *key)
+{
+	static const struct {
+		const char *key;
+		enum unit unit;
+	} units[] = { { "age", UNIT_SECONDS }, { "oldest", UNIT_SECONDS },
+		{ "uptime", UNIT_SECONDS }, { "max_age", UNIT_SECONDS },
+		{ "delay", UNIT_SECONDS }, { "size", UNIT_BYTES },
+		{ "bytes", UNIT_BYTES } };
+
+	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+		if (strcmp(key, units[i].key) == 0)
+			return units[i].unit;
+	return UNIT_NONE;
+}
+
+/* A scalar as text: a number in "out", else the string itself. */
+static const char *
+scalar_text(const struct jread *j, char out[PRINT_SHORT_SIZE])
+{
+	enum unit unit = j->key != NULL ? unit_of(j->key) : UNIT_NONE;
+
+	switch (j->kind) {
+	case JREAD_NULL:
+		return "-";
+	case JREAD_BOOL:
+		return j->number != 0 ? "yes" : "no";
+	case JREAD_STRING:
+		return j->string[0] != '\0' ? j->string : "-";
+	case JREAD_NUMBER:
+		if (unit == UNIT_SECONDS)
+			print_age(out, j->number);
+		else if (unit == UNIT_BYTES)
+			print_size(out, j->number);
+		else
+			(void)snprintf(out, PRINT_SHORT_SIZE, "%" PRId64,
+			    j->number);
+		return out;
+	case JREAD_LIST:
+	case JREAD_OBJECT:
+		break;
+	}
+	return "";
+}
+
+static bool
+is_scalar(const struct jread *j)
+{
+	return j->kind != JREAD_LIST && j->kind != JREAD_OBJECT;
+}
+
+static bool
+is_text(const struct jread *j)
+{
+	return j->kind == JREAD_STRING && strchr(j->string, '\n') != NULL;
+}
+
+/* A list of scalars fits on its key's line. */
+static bool
+is_plain_list(const struct jread *j)
+{
+	if (j->kind != JREAD_LIST)
+		return false;
+	for (j = j->first; j != NULL; j = j->next)
+		if (!is_scalar(j))
+			return false;
+	return true;
+}
+
+static void
+write_plain_list(FILE *out, const struct jread *j)
+{
+	char text[PRINT_SHORT_SIZE];
+	const char *scalar;
+
+	if (j->first == NULL)
+		(void)fputc('-', out);
+	for (j = j->first; j != NULL; j = j->next) {
+		scalar = scalar_text(j, text);
+		print_safe(out, scalar, strlen(scalar), false);
+		if (j->next != NULL)
+			(void)fputc(' ', out);
+	}
+}
+
+static void
+write_key(FILE *out, const char *key, int indent, int width)
+{
+	int len = (int)strlen(key);
+
+	(void)fprintf(out, "%*s", indent, "");
+	for (; *key != '\0'; key++)
+		(void)fputc(*key == '_'                ? ' '
+			: isprint((unsigned char)*key) ? *key
+						       : '?',
+		    out);
+	(void)fputc(':', out);
+	if (width > 0)
+		(void)fprintf(out, "%*s ", len < width ? width - len : 0, "");
+}
+
+/* The depth is the parser's. NOLINTBEGIN(misc-no-recursion) */
+
+/* One member of an object, unless it is text of several lines. */
+static void
+write_member(FILE *out, const struct jread *j, int indent, int width)
+{
+	char text[PRINT_SHORT_SIZE];
+	const char *scalar;
+	const struct jread *item;
+
+	write_key(out, j->key, indent,
+	    is_scalar(j) || is_plain_list(j) ? width : 0);
+	if (is_scalar(j)) {
+		scalar = scalar_text(j, text);
+		print_safe(out, scalar, strlen(scalar), false);
+	} else if (is_plain_list(j))
+		write_plain_list(out, j);
+	(void)fputc('\n', out);
+	if (j->kind == JREAD_OBJECT)
+		describe_write(out, j, indent + INDENT);
+	if (j->kind != JREAD_LIST || is_plain_list(j))
+		return;
+	for (item = j->first; item != NULL; item = item->next) {
+		describe_write(out, item, indent + INDENT);
+		if (item->next != NULL)
+			(void)fputc('\n', out);
+	}
+}
+
+void
+describe_write(FILE *out, const struct jread *j, int indent)
+{
+	const struct jread *m;
+	int width = 0, len;
+
+	for (m = j->first; m != NULL; m = m->next) {
+		if (m->key == NULL)
+			return;
+		len = (int)strlen(m->key);
+		if (len > width && len <= KEY_WIDTH_MAX)
+			width = len;
+	}
+	for (m = j->first; m != NULL; m = m->next)
+		if (!is_text(m))
+			write_member(out, m, indent, width);
+	for (m = j->first; m != NULL; m = m->next) {
+		if (!is_text(m))
+			continue;
+		(void)fputc('\n', out);
+		print_safe(out, m->string, strlen(m->string), true);
+	}
+}
+
+/* NOLINTEND(misc-no-recursion) */
+
+/* Headers and bodies hold CRLF; the CR is no news. */
+static void
+drop_crs(struct jread *j)
+{
+	char *to;
+
+	for (j = j->first; j != NULL; j = j->next) {
+		if (j->kind != JREAD_STRING)
+			continue;
+		to = j->string;
+		for (const char *p = j->string; *p != '\0'; p++)
+			if (p[0] != '\r' || p[1] != '\n')
+				*to++ = *p;
+		*to = '\0';
+	}
+}
+
+static int
+object_line(void *arg, const char *line, size_t len)
+{
+	const char *why;
+	struct jread *j = jread_parse(line, len, &why);
+
+	(void)arg;
+	if (j != NULL) {
+		drop_crs(j);
+		describe_write(stdout, j, 0);
+	}
+	jread_free(j);
+	return ferror(stdout) != 0 ? -1 : 0;
+}
+
+int
+describe_object(const struct cli *cli, const struct ctl_request *req)
+{
+	return cli_ask(cli, req, object_line, NULL);
+}
+
+/* A table whose columns are the keys of its first object. */
+struct list {
+	FILE *out;
+	struct table *table;
+	struct table_column columns[TABLE_COLUMNS_MAX + 1];
+	char *titles[TABLE_COLUMNS_MAX];
+	char *keys[TABLE_COLUMNS_MAX];
+	size_t count;
+};
+
+static void
+begin_table(struct list *l, const struct jread *first)
+{
+	const struct jread *m;
+	char *title;
+
+	for (m = first->first; m != NULL; m = m->next) {
+		if (l->count == TABLE_COLUMNS_MAX || m->key == NULL)
+			break;
+		title = strdup(m->key);
+		l->keys[l->count] = strdup(m->key);
+		if (title == NULL || l->keys[l->count] == NULL) {
+			free(title);
+			break;
+		}
+		for (char *p = title; *p != '\0'; p++)
+			*p = *p == '_' ? '-' : (char)toupper((unsigned char)*p);
+		l->titles[l->count] = title;
+		l->columns[l->count].title = title;
+		l->columns[l->count].right = m->kind == JREAD_NUMBER;
+		l->count++;
+	}
+	l->table = table_new(l->out, l->columns);
+}
+
+static void
+add_cell(struct list *l, const struct jread *m)
+{
+	char text[PRINT_SHORT_SIZE], *joined = NULL;
+	size_t len;
+	FILE *f;
+
+	if (m == NULL || is_scalar(m)) {
+		table_cell(l->table, m != NULL ? scalar_text(m, text) : NULL);
+		return;
+	}
+	f = open_memstream(&joined, &len);
+	if (f != NULL && is_plain_list(m))
+		write_plain_list(f, m);
+	if (f != NULL && fclose(f) == 0)
+		table_cell(l->table, joined);
+	else
+		table_cell(l->table, NULL);
+	free(joined);
+}
+
+static int
+list_line(void *arg, const char *line, size_t len)
+{
+	struct list *l = arg;
+	const char *why;
+	struct jread *j = jread_parse(line, len, &why);
+
+	if (j == NULL)
+		return 0;
+	if (l->table == NULL)
+		begin_table(l, j);
+	if (l->table != NULL) {
+		for (size_t i = 0; i < l->count; i++)
+			add_cell(l, jread_get(j, l->keys[i]));
+		table_row(l->table, NULL);
+	}
+	jread_free(j);
+	return ferror(l->out) != 0 ? -1 : 0;
+}
+
+int
+describe_list(const struct cli *cli, const struct ctl_request *req,
+    const char *empty, FILE *out)
+{
+	struct list l = { .out = out };
+	int status = cli_ask(cli, req, list_line, &l);
+
+	if (l.table == NULL && status == EX_OK)
+		(void)fprintf(out, "%s\n", empty);
+	table_end(l.table);
+	for (size_t i = 0; i < l.count; i++) {
+		free(l.keys[i]);
+		free(l.titles[i]);
+	}
+	return status;
+}

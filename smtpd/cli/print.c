@@ -1,0 +1,282 @@
+#include "smtpd/cli/print.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROWS_HELD 500 /* rows that decide how wide the columns are */
+#define GAP "  "
+
+/* The character at s[0..len): its length in bytes, 0 if it is no UTF-8. */
+static size_t
+utf8_char(const unsigned char *s, size_t len, uint32_t *c)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
+
+	*c = n == 1 ? s[0] : s[0] & (0xffU >> (n + 1));
+	if (n > len || (n > 1 && (s[0] < 0xc2 || s[0] > 0xf4)))
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		*c = *c << 6 | (s[i] & 0x3f);
+	}
+	if (*c < least[n] || *c > 0x10ffff || (*c >= 0xd800 && *c <= 0xdfff))
+		return 0;
+	return n;
+}
+
+/* Controls, and what turns or joins writing unseen. */
+static bool
+is_unsafe(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad ||
+	    (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+	    (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c >= 0xe0000;
+}
+
+void
+print_safe(FILE *out, const char *text, size_t len, bool lines)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	uint32_t c;
+	size_t n;
+
+	for (; len > 0; s += n, len -= n) {
+		n = utf8_char(s, len, &c);
+		if (n == 0) {
+			n = 1;
+			(void)fprintf(out, "\\x%02x", s[0]);
+		} else if (c == '\n' && lines)
+			(void)fputc('\n', out);
+		else if (!is_unsafe(c))
+			(void)fwrite(s, 1, n, out);
+		else if (c < 0x80)
+			(void)fprintf(out, "\\x%02x", s[0]);
+		else
+			(void)fprintf(out, "\\u{%" PRIx32 "}", c);
+	}
+}
+
+char *
+print_safe_copy(const char *text)
+{
+	char *copy = NULL;
+	size_t len;
+	FILE *f = open_memstream(&copy, &len);
+
+	if (f == NULL)
+		return NULL;
+	print_safe(f, text, strlen(text), false);
+	if (fclose(f) == 0)
+		return copy;
+	free(copy);
+	return NULL;
+}
+
+void
+print_age(char out[PRINT_SHORT_SIZE], int64_t s)
+{
+	static const struct {
+		int64_t from; /* this many seconds on, ... */
+		int64_t unit; /* ...count in this */
+		char letter;
+		int64_t minor; /* ...and this, if anything is left */
+		char minor_letter;
+	} scales[] = { { 86400, 86400, 'd', 3600, 'h' },
+		{ 3600, 3600, 'h', 60, 'm' }, { 600, 60, 'm', 600, 'm' },
+		{ 60, 60, 'm', 1, 's' }, { INT64_MIN, 1, 's', 1, 's' } };
+	int64_t rest;
+	size_t i = 0;
+
+	if (s < 0)
+		s = 0;
+	while (s < scales[i].from)
+		i++;
+	rest = s % scales[i].unit / scales[i].minor;
+	if (rest == 0)
+		(void)snprintf(out, PRINT_SHORT_SIZE, "%" PRId64 "%c",
+		    s / scales[i].unit, scales[i].letter);
+	else
+		(void)snprintf(out, PRINT_SHORT_SIZE,
+		    "%" PRId64 "%c%" PRId64 "%c", s / scales[i].unit,
+		    scales[i].letter, rest, scales[i].minor_letter);
+}
+
+void
+print_size(char out[PRINT_SHORT_SIZE], int64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	int64_t tenths = bytes * 10;
+	size_t unit = 0;
+
+	if (bytes < 1000) {
+		(void)snprintf(out, PRINT_SHORT_SIZE, "%" PRId64,
+		    bytes < 0 ? 0 : bytes);
+		return;
+	}
+	if (bytes > INT64_MAX / 20)
+		tenths = INT64_MAX / 2;
+	tenths = (tenths + 512) / 1024;
+	for (; tenths >= 9995 && units[unit + 1] != '\0'; unit++)
+		tenths = (tenths + 512) / 1024;
+	if (tenths < 100)
+		(void)snprintf(out, PRINT_SHORT_SIZE,
+		    "%" PRId64 ".%" PRId64 "%c", tenths / 10, tenths % 10,
+		    units[unit]);
+	else
+		(void)snprintf(out, PRINT_SHORT_SIZE, "%" PRId64 "%c",
+		    (tenths + 5) / 10, units[unit]);
+}
+
+time_t
+print_read_time(const char *text)
+{
+	struct tm tm;
+	const char *end;
+
+	memset(&tm, 0, sizeof tm);
+	end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (end == NULL)
+		return -1;
+	if (*end == '.')
+		end += 1 + strspn(end + 1, "0123456789");
+	return strcmp(end, "Z") == 0 ? timegm(&tm) : -1;
+}
+
+/* A row that waits to be written. */
+struct row {
+	char *cells[TABLE_COLUMNS_MAX];
+	char *note;
+};
+
+struct table {
+	FILE *out;
+	const struct table_column *columns;
+	size_t column_count;
+	size_t widths[TABLE_COLUMNS_MAX];
+	struct row rows[ROWS_HELD];
+	size_t held;
+	size_t cell; /* next of the row under way */
+	size_t written;
+};
+
+/* Places that safe text takes up. */
+static size_t
+width_of(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text != '\0'; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
+}
+
+struct table *
+table_new(FILE *out, const struct table_column *columns)
+{
+	struct table *t = calloc(1, sizeof *t);
+
+	if (t == NULL)
+		return NULL;
+	t->out = out;
+	t->columns = columns;
+	for (size_t i = 0; columns[i].title != NULL; i++) {
+		t->widths[i] = width_of(columns[i].title);
+		t->column_count++;
+	}
+	return t;
+}
+
+void
+table_cell(struct table *t, const char *text)
+{
+	char *safe = print_safe_copy(text != NULL ? text : "-");
+	size_t width;
+
+	if (t->cell == t->column_count) {
+		free(safe);
+		return;
+	}
+	t->rows[t->held].cells[t->cell] = safe;
+	/* Once rows are out the columns stay as they are. */
+	width = safe != NULL ? width_of(safe) : 0;
+	if (t->written == 0 && width > t->widths[t->cell])
+		t->widths[t->cell] = width;
+	t->cell++;
+}
+
+void
+table_number(struct table *t, int64_t number)
+{
+	char text[PRINT_SHORT_SIZE];
+
+	(void)snprintf(text, sizeof text, "%" PRId64, number);
+	table_cell(t, text);
+}
+
+static void
+write_cell(const struct table *t, size_t i, const char *text)
+{
+	size_t width = width_of(text);
+	int pad = width < t->widths[i] ? (int)(t->widths[i] - width) : 0;
+	bool last = i + 1 == t->column_count;
+
+	if (t->columns[i].right)
+		(void)fprintf(t->out, "%*s", pad, "");
+	(void)fputs(text, t->out);
+	if (last)
+		(void)fputc('\n', t->out);
+	else
+		(void)fprintf(t->out, "%*s" GAP, t->columns[i].right ? 0 : pad,
+		    "");
+}
+
+static void
+write_rows(struct table *t)
+{
+	struct row *r;
+
+	if (t->written == 0 && t->held > 0)
+		for (size_t i = 0; i < t->column_count; i++)
+			write_cell(t, i, t->columns[i].title);
+	for (size_t n = 0; n < t->held; n++) {
+		r = &t->rows[n];
+		for (size_t i = 0; i < t->column_count; i++) {
+			write_cell(t, i,
+			    r->cells[i] != NULL ? r->cells[i] : "");
+			free(r->cells[i]);
+		}
+		if (r->note != NULL)
+			(void)fprintf(t->out, "    %s\n", r->note);
+		free(r->note);
+	}
+	memset(t->rows, 0, t->held * sizeof t->rows[0]);
+	t->written += t->held;
+	t->held = 0;
+}
+
+void
+table_row(struct table *t, const char *note)
+{
+	t->rows[t->held].note = note != NULL ? print_safe_copy(note) : NULL;
+	t->cell = 0;
+	if (++t->held == ROWS_HELD)
+		write_rows(t);
+}
+
+size_t
+table_rows(const struct table *t)
+{
+	return t->written + t->held;
+}
+
+void
+table_end(struct table *t)
+{
+	if (t == NULL)
+		return;
+	write_rows(t);
+	free(t);
+}
