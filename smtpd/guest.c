@@ -1,0 +1,485 @@
+#include "smtpd/guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "smtpd/base/log.h"
+#include "smtpd/conf.h"
+#include "smtpd/roles.h"
+
+#define GROUPS_MAX 1024    /* of a local caller */
+#define FILE_BLOCK 65536   /* bytes of a transcript at a time */
+#define OUTPUT_HIGH 65536  /* bytes that a slow reader may leave waiting */
+#define HAND_OVER_MS 10000 /* for the last reply to leave */
+
+static void on_event(void *arg, enum io_event);
+static void read_more(void *arg);
+
+/* ---- coming and going ---- */
+
+static void
+leave(struct guest *g)
+{
+	struct door *door = g->door;
+
+	guest_drop_mail(g);
+	TAILQ_REMOVE(&door->guests, g, entry);
+	door->count--;
+	door->stats.sessions = door->count;
+	door->stats_changed = true;
+	server_free(g->server);
+	submission_clear(&g->sub);
+	ev_soon_del(door->ev, &g->task);
+	buf_clear(&g->in);
+	if (g->file != -1)
+		close(g->file);
+	free(g);
+}
+
+/* Tell the parent what became of a transcript. */
+static void
+report(struct guest *g)
+{
+	struct msg_offline_done m = { .number = g->number };
+	const char *text = "";
+	int code = server_refusal(g->server, &text);
+
+	if (server_accepted(g->server) > 0)
+		m.status = 250;
+	else
+		m.status = code != 0 ? (uint32_t)code : 554;
+	(void)strlcpy(m.text,
+	    m.status == 250 ? "taken"
+		: code != 0 ? text
+			    : "no message in it",
+	    sizeof m.text);
+	MSG_SEND(child_peer(g->door->child, ROLE_PARENT, 0), offline_done, &m,
+	    -1);
+}
+
+/* The dialogue is over; what was said still goes out. */
+static void
+finish(struct guest *g)
+{
+	const char *text;
+	struct log_line line;
+
+	if (g->io == NULL)
+		report(g);
+	else
+		io_finish(g->io);
+	if (server_refusal(g->server, &text) != 0) {
+		log_begin(&line, LOG_PRI_NOTICE, "session");
+		log_str(&line, "client", g->client);
+		log_int(&line, "accepted", server_accepted(g->server));
+		log_str(&line, "refused", text);
+		log_end(&line);
+	}
+	leave(g);
+}
+
+static int
+expand(void *arg, const char *address,
+    int (*add)(void *add_arg, const char *address), void *add_arg,
+    const char **why)
+{
+	const struct guest *g = arg;
+
+	return alias_expand(g->door->aliases, address, add, add_arg, why);
+}
+
+static void
+trace(void *arg, char direction, const char *line)
+{
+	const struct guest *g = arg;
+
+	log_dialogue(g->client, direction, line, strlen(line));
+}
+
+/* A guest of whom nothing is known yet. */
+static struct guest *
+new_guest(struct door *door)
+{
+	const struct conf *conf = child_conf(door->child);
+	struct guest *g = xcalloc(1, sizeof *g);
+
+	g->door = door;
+	g->file = -1;
+	g->uid = -1;
+	submission_init(&g->sub);
+	buf_init(&g->in, 2 * FILE_BLOCK);
+	(void)strlcpy(g->hostname,
+	    conf->hostname != NULL ? conf->hostname : "localhost",
+	    sizeof g->hostname);
+	return g;
+}
+
+/* It is known who comes: the dialogue begins. */
+static void
+begin(struct guest *g)
+{
+	const struct conf *conf = child_conf(g->door->child);
+	struct door *door = g->door;
+	struct server_params params = { .hostname = g->hostname,
+		.size_max = conf->message_size,
+		.rcpt_max = conf->recipients,
+		.may_relay = g->may_relay,
+		.is_local = g->is_local,
+		.is_batch = g->io == NULL,
+		.expand = expand,
+		.expand_arg = g,
+		.trace = log_is_verbose() ? trace : NULL,
+		.trace_arg = g };
+
+	g->server = server_new(&params, ev_now(door->ev));
+	if (g->server == NULL)
+		log_die("out of memory");
+	TAILQ_INSERT_TAIL(&door->guests, g, entry);
+	door->count++;
+	door->stats.sessions = door->count;
+	door->stats.sessions_total++;
+	door->stats_changed = true;
+}
+
+/* Is the group of administrators among the caller's? */
+static bool
+in_group(int fd, gid_t primary, gid_t wanted)
+{
+	gid_t groups[GROUPS_MAX];
+	socklen_t len = sizeof groups;
+	size_t i;
+
+	if (wanted == (gid_t)-1)
+		return false;
+	if (primary == wanted)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == -1)
+		return false;
+	for (i = 0; i < len / sizeof groups[0]; i++) {
+		if (groups[i] == wanted)
+			return true;
+	}
+	return false;
+}
+
+/* The kernel tells who is at the other end of the Unix socket. */
+static int
+know_local(struct guest *g, int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof cred;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == -1)
+		return -1;
+	g->is_local = g->may_relay = true;
+	g->uid = (int64_t)cred.uid;
+	g->is_admin =
+	    cred.uid == 0 || in_group(fd, cred.gid, g->door->admin_gid);
+	(void)strlcpy(g->client, "local", sizeof g->client);
+	return 0;
+}
+
+static void
+know_remote(struct guest *g, const struct sockaddr *peer)
+{
+	const struct conf *conf = child_conf(g->door->child);
+
+	memcpy(&g->peer, peer, netaddr_len(peer));
+	g->may_relay =
+	    netaddr_in(conf->relay_from.net, conf->relay_from.count, peer);
+	(void)netaddr_host_text(peer, g->client);
+	(void)netaddr_literal(peer, g->literal);
+}
+
+void
+guest_welcome(struct door *door, int fd, const struct sockaddr *peer)
+{
+	struct guest *g = new_guest(door);
+
+	if (peer != NULL)
+		know_remote(g, peer);
+	else if (know_local(g, fd) == -1) {
+		close(fd);
+		free(g);
+		return;
+	}
+	g->io = io_new(door->ev, fd, on_event, g);
+	if (g->io == NULL)
+		log_die("out of memory");
+	begin(g);
+	guest_run(g);
+}
+
+void
+guest_read(struct door *door, int fd, uint64_t number, int64_t uid)
+{
+	struct guest *g = new_guest(door);
+
+	g->file = fd;
+	g->number = number;
+	g->uid = uid;
+	g->is_local = g->may_relay = true;
+	(void)strlcpy(g->client, "offline", sizeof g->client);
+	begin(g);
+	ev_soon(door->ev, &g->task, read_more, g);
+}
+
+/* ---- the dialogue ---- */
+
+static void
+send_output(struct guest *g)
+{
+	size_t len;
+	const char *bytes = server_output(g->server, &len);
+
+	/* The engine stops reading while much of its output waits. */
+	if (g->io != NULL && io_pending(g->io) >= OUTPUT_HIGH &&
+	    server_need(g->server) != SERVER_ENDED)
+		return;
+	if (len > 0 && g->io != NULL)
+		io_write(g->io, bytes, len);
+	server_sent(g->server, len, ev_now(g->door->ev));
+}
+
+/* Do what the engine needs; false: it waits for more, or for another. */
+static bool
+serve(struct guest *g)
+{
+	const char *bytes;
+	size_t len;
+	bool first;
+
+	if (g->wait != GUEST_TALKS)
+		return false;
+	switch (server_need(g->server)) {
+	case SERVER_NEEDS_PEER:
+	case SERVER_ENDED:
+		return false;
+	case SERVER_HAS_CONTENT:
+		bytes = server_content(g->server, &len, &first);
+		guest_content(g, bytes, len, first);
+		return true;
+	case SERVER_NEEDS_VERDICT:
+		guest_submit(g);
+		return true;
+	case SERVER_HAS_CTL:
+		guest_ctl(g);
+		return true;
+	}
+	return false;
+}
+
+/* Use input as far as it goes. Returns how much was used. */
+static size_t
+talk(struct guest *g, struct buf *in)
+{
+	size_t used, all = 0;
+
+	while (serve(g))
+		;
+	while (g->wait == GUEST_TALKS && buf_len(in) > 0) {
+		used = server_input(g->server, in->mem + in->start, buf_len(in),
+		    ev_now(g->door->ev));
+		/* Content stands in the input: it is used before that goes. */
+		while (serve(g))
+			;
+		buf_take(in, used);
+		all += used;
+		send_output(g);
+		if (used == 0)
+			break;
+	}
+	send_output(g);
+	return all;
+}
+
+static void
+set_deadline(struct guest *g)
+{
+	int64_t by =
+	    g->wait != GUEST_TALKS ? g->wait_by : server_deadline(g->server);
+
+	io_set_deadline(g->io, by == SERVER_NO_DEADLINE ? 0 : by);
+}
+
+void
+guest_run(struct guest *g)
+{
+	if (g->io == NULL) {
+		ev_soon(g->door->ev, &g->task, read_more, g);
+		return;
+	}
+	if (talk(g, io_input(g->io)) > 0)
+		io_resume(g->io);
+	if (g->wait == GUEST_HANDS_OVER && io_pending(g->io) == 0) {
+		guest_hand_over(g);
+		return;
+	}
+	if (g->closed && g->wait == GUEST_TALKS)
+		server_eof(g->server);
+	if (server_need(g->server) == SERVER_ENDED)
+		finish(g);
+	else
+		set_deadline(g);
+}
+
+/* The next block of a transcript; its replies are nobody's. */
+static void
+read_more(void *arg)
+{
+	struct guest *g = arg;
+	char *room = buf_room(&g->in, FILE_BLOCK);
+	ssize_t n = 0;
+
+	if (g->wait == GUEST_TALKS && !g->closed && room != NULL) {
+		n = read(g->file, room, FILE_BLOCK);
+		if (n > 0)
+			buf_grown(&g->in, (size_t)n);
+		else
+			g->closed = true;
+	}
+	(void)talk(g, &g->in);
+	if (g->wait != GUEST_TALKS)
+		return;
+	if (g->closed)
+		server_eof(g->server);
+	if (server_need(g->server) == SERVER_ENDED)
+		finish(g);
+	else
+		ev_soon(g->door->ev, &g->task, read_more, g);
+}
+
+/* Neither the queue nor a file came in time. */
+static void
+wait_over(struct guest *g)
+{
+	if (g->wait == GUEST_WANTS_QUEUE) {
+		guest_submitted(g, 451);
+		return;
+	}
+	if (g->wait == GUEST_WANTS_FILE) {
+		guest_file(g, ETIMEDOUT, -1);
+		return;
+	}
+	finish(g);
+}
+
+static void
+on_event(void *arg, enum io_event event)
+{
+	struct guest *g = arg;
+
+	switch (event) {
+	case IO_INPUT:
+	case IO_SENT:
+		guest_run(g);
+		break;
+	case IO_CLOSED:
+		g->closed = true;
+		guest_run(g);
+		break;
+	case IO_TIMEOUT:
+		if (g->wait != GUEST_TALKS) {
+			wait_over(g);
+			break;
+		}
+		server_expire(g->server, ev_now(g->door->ev));
+		guest_run(g);
+		break;
+	case IO_ERROR:
+		io_free(g->io);
+		leave(g);
+		break;
+	case IO_CONNECTED:
+	case IO_SECURE:
+		break;
+	}
+}
+
+void
+guest_dismiss(struct guest *g)
+{
+	if (g->io == NULL && g->wait != GUEST_WANTS_QUEUE) {
+		/* Left where it is: the parent brings it again. */
+		leave(g);
+		return;
+	}
+	if (g->wait == GUEST_WANTS_QUEUE)
+		return;
+	g->wait = GUEST_TALKS;
+	server_close(g->server, "4.3.2", "shutting down");
+	guest_run(g);
+}
+
+/* ---- control ---- */
+
+void
+guest_ctl(struct guest *g)
+{
+	int64_t now = ev_now(g->door->ev);
+	const char *text = server_ctl(g->server), *why;
+	const struct ctl_row *row;
+
+	if (ctl_parse(text, strlen(text), &g->request, &why) == -1) {
+		server_answer(g->server, 501, "5.5.4", why, now);
+		return;
+	}
+	row = ctl_row(g->request.verb);
+	if (!g->is_admin && !row->own) {
+		server_answer(g->server, 550, "5.7.1",
+		    "only root and group _sealpostq may do that", now);
+		return;
+	}
+	if (door_peer_for(g->door, row->answerer) == NULL) {
+		server_answer(g->server, 451, "4.3.0",
+		    "who would answer is being restarted, try again", now);
+		return;
+	}
+	server_answer(g->server, 250, "2.0.0", "the answer follows", now);
+	g->wait = GUEST_HANDS_OVER;
+	g->wait_by = now + HAND_OVER_MS;
+}
+
+static void
+pass_on(struct guest *g, int fd)
+{
+	const struct ctl_row *row = ctl_row(g->request.verb);
+	struct ipc *peer = door_peer_for(g->door, row->answerer);
+	struct msg_ctl_queue to_queue;
+	struct msg_ctl_policy to_policy;
+	struct msg_ctl_parent to_parent;
+
+	if (peer == NULL) {
+		close(fd);
+		return;
+	}
+	switch (row->answerer) {
+	case CTL_BY_QUEUE:
+		ctl_to_queue(&g->request, g->is_admin ? -1 : g->uid, &to_queue);
+		MSG_SEND(peer, ctl_queue, &to_queue, fd);
+		break;
+	case CTL_BY_POLICY:
+		ctl_to_policy(&g->request, &to_policy);
+		MSG_SEND(peer, ctl_policy, &to_policy, fd);
+		break;
+	case CTL_BY_PARENT:
+		ctl_to_parent(&g->request, &to_parent);
+		MSG_SEND(peer, ctl_parent, &to_parent, fd);
+		break;
+	}
+}
+
+void
+guest_hand_over(struct guest *g)
+{
+	int fd = fcntl(io_fd(g->io), F_DUPFD_CLOEXEC, 0);
+
+	if (fd != -1)
+		pass_on(g, fd);
+	io_free(g->io);
+	leave(g);
+}

@@ -1,0 +1,359 @@
+#include "smtpd/role_listen.h"
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "smtpd/base/log.h"
+#include "smtpd/child.h"
+#include "smtpd/conf.h"
+#include "smtpd/guest.h"
+#include "smtpd/roles.h"
+
+#define LISTENERS_MAX (CONF_LISTEN_MAX + 1) /* and the Unix socket */
+#define GUESTS_MAX 1000                     /* at once */
+#define GUESTS_PER_STRANGER 50              /* at once from one address */
+#define ACCEPTS_MAX 32                      /* in one turn */
+#define PAUSE_MS 1000                       /* when descriptors run out */
+#define STATS_MS 1000
+#define STOP_TICK_MS 50
+#define STOP_MS 3000 /* for messages about to be durable */
+
+struct listener {
+	struct ev_watch watch;
+	int fd; /* -1: none */
+	bool is_unix;
+};
+
+static struct listen {
+	struct door door;
+	struct listener listeners[LISTENERS_MAX];
+	size_t count;
+	struct ev_timer pause;
+	struct ev_timer stats;
+	struct ev_timer stop;
+	int64_t stop_by;
+} role;
+
+/* ---- accepting ---- */
+
+static void
+turn_away(int fd, const char *text)
+{
+	(void)send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
+	role.door.stats.refused++;
+	role.door.stats_changed = true;
+}
+
+/* Too many from the host of "peer"? Those who may relay are not counted. */
+static bool
+is_crowd(const struct sockaddr *peer)
+{
+	const struct conf *conf = child_conf(role.door.child);
+	const struct guest *g;
+	unsigned n = 0;
+
+	if (netaddr_in(conf->relay_from.net, conf->relay_from.count, peer))
+		return false;
+	TAILQ_FOREACH(g, &role.door.guests, entry) {
+		if (g->io != NULL && !g->is_local &&
+		    netaddr_same_host((const struct sockaddr *)&g->peer, peer))
+			n++;
+	}
+	return n >= GUESTS_PER_STRANGER;
+}
+
+static void
+receive(const struct listener *l, int fd, const struct sockaddr *peer)
+{
+	if (role.door.is_stopping)
+		turn_away(fd, "421 4.3.2 shutting down\r\n");
+	else if (role.door.count >= GUESTS_MAX)
+		turn_away(fd, "421 4.7.0 too many sessions, try again\r\n");
+	else if (l->is_unix)
+		guest_welcome(&role.door, fd, NULL);
+	else if (is_crowd(peer))
+		turn_away(fd, "421 4.7.0 too many sessions of yours\r\n");
+	else
+		guest_welcome(&role.door, fd, peer);
+}
+
+static void
+set_watches(unsigned events)
+{
+	size_t i;
+
+	for (i = 0; i < role.count; i++)
+		(void)ev_watch_set(role.door.ev, &role.listeners[i].watch,
+		    events);
+}
+
+static void
+pause_over(void *arg)
+{
+	(void)arg;
+	set_watches(EV_READ);
+}
+
+static void
+on_accept(void *arg, unsigned events)
+{
+	const struct listener *l = arg;
+	struct sockaddr_storage peer;
+	socklen_t len;
+	int i, fd;
+
+	(void)events;
+	for (i = 0; i < ACCEPTS_MAX; i++) {
+		len = sizeof peer;
+		memset(&peer, 0, sizeof peer);
+		fd = accept4(l->fd, (struct sockaddr *)&peer, &len,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd == -1)
+			break;
+		receive(l, fd, (const struct sockaddr *)&peer);
+	}
+	if (i == ACCEPTS_MAX || (errno != EMFILE && errno != ENFILE))
+		return;
+	log_note(LOG_PRI_ERR, "no descriptors left to accept connections");
+	set_watches(0);
+	ev_timer_set(role.door.ev, &role.pause,
+	    ev_now(role.door.ev) + PAUSE_MS);
+}
+
+static void
+close_listeners(void)
+{
+	size_t i;
+
+	for (i = 0; i < role.count; i++) {
+		ev_watch_del(role.door.ev, &role.listeners[i].watch);
+		close(role.listeners[i].fd);
+	}
+	role.count = 0;
+}
+
+static void
+add_listener(const struct msg_listener *m, int fd)
+{
+	struct listener *l;
+
+	if (m->first)
+		close_listeners();
+	if (role.count == LISTENERS_MAX)
+		log_die("too many listening sockets");
+	l = &role.listeners[role.count++];
+	memset(l, 0, sizeof *l);
+	l->fd = fd;
+	l->is_unix = m->is_unix != 0;
+	if (ev_watch(role.door.ev, &l->watch, fd, EV_READ, on_accept, l) == -1)
+		log_die("cannot watch %s: %s", m->name, strerror(errno));
+}
+
+/* ---- aliases ---- */
+
+static void
+set_aliases(const char *text, size_t len)
+{
+	const struct conf *conf = child_conf(role.door.child);
+	struct conf_errors errors = { 0 };
+	struct alias_table *table;
+
+	table = alias_parse(conf->aliases != NULL ? conf->aliases : "aliases",
+	    text, len, conf->hostname != NULL ? conf->hostname : "localhost",
+	    &errors);
+	if (table == NULL)
+		log_die("out of memory");
+	if (errors.count > 0)
+		log_note(LOG_PRI_WARNING, "%zu in the aliases refused: %.*s",
+		    errors.count, (int)strcspn(errors.text, "\n"), errors.text);
+	conf_errors_clear(&errors);
+	alias_free(role.door.aliases);
+	role.door.aliases = table;
+}
+
+static void
+read_aliases(int fd)
+{
+	char *text = xcalloc(1, ALIAS_FILE_MAX + 1);
+	size_t len = 0;
+	ssize_t n;
+
+	while (len <= ALIAS_FILE_MAX &&
+	    (n = pread(fd, text + len, ALIAS_FILE_MAX + 1 - len, (off_t)len)) >
+		0)
+		len += (size_t)n;
+	if (len > ALIAS_FILE_MAX)
+		log_note(LOG_PRI_ERR, "the aliases file is too large, ignored");
+	else
+		set_aliases(text, len);
+	free(text);
+	close(fd);
+}
+
+/* ---- hearing ---- */
+
+struct ipc *
+door_peer_for(struct door *door, enum ctl_answerer who)
+{
+	switch (who) {
+	case CTL_BY_QUEUE:
+		return child_peer(door->child, ROLE_QUEUE, 0);
+	case CTL_BY_POLICY:
+		return child_peer(door->child, ROLE_POLICY, 0);
+	case CTL_BY_PARENT:
+		return child_peer(door->child, ROLE_PARENT, 0);
+	}
+	return NULL;
+}
+
+static void
+hear_parent(uint32_t type, const void *body, int fd)
+{
+	const struct msg_offline *offline = body;
+
+	switch (type) {
+	case MSG_listener:
+		add_listener(body, fd);
+		break;
+	case MSG_aliases:
+		read_aliases(fd);
+		break;
+	case MSG_offline:
+		guest_read(&role.door, fd, offline->number,
+		    (int64_t)offline->uid);
+		break;
+	}
+}
+
+static void
+hear_queue(uint32_t type, const void *body, int fd)
+{
+	const struct msg_large_file *file = body;
+	const struct msg_submitted *submitted = body;
+	struct guest *g;
+
+	switch (type) {
+	case MSG_large_file:
+		g = guest_find(&role.door, file->id);
+		if (g != NULL)
+			guest_file(g, (int)file->error, fd);
+		else if (fd != -1)
+			close(fd);
+		break;
+	case MSG_submitted:
+		g = guest_find(&role.door, submitted->id);
+		if (g != NULL)
+			guest_submitted(g, submitted->status);
+		break;
+	}
+}
+
+static void
+hear(struct child *c, int peer, uint32_t instance, uint32_t type,
+    const void *body, int fd)
+{
+	(void)c;
+	(void)instance;
+	if (peer == ROLE_PARENT)
+		hear_parent(type, body, fd);
+	else if (peer == ROLE_QUEUE)
+		hear_queue(type, body, fd);
+}
+
+static void
+lost(struct child *c, int peer, uint32_t instance)
+{
+	struct guest *g, *next;
+
+	(void)c;
+	(void)instance;
+	if (peer != ROLE_QUEUE)
+		return;
+	TAILQ_FOREACH_SAFE(g, &role.door.guests, entry, next)
+		guest_queue_lost(g);
+}
+
+/* ---- figures ---- */
+
+static void
+send_stats(void *arg)
+{
+	struct ipc *queue = child_peer(role.door.child, ROLE_QUEUE, 0);
+
+	(void)arg;
+	if (role.door.stats_changed && queue != NULL) {
+		MSG_SEND(queue, listen_stats, &role.door.stats, -1);
+		role.door.stats_changed = false;
+	}
+	ev_timer_set(role.door.ev, &role.stats,
+	    ev_now(role.door.ev) + STATS_MS);
+}
+
+/* ---- the life of the role ---- */
+
+static void
+stop_tick(void *arg)
+{
+	struct guest *g, *next;
+	int64_t now = ev_now(role.door.ev);
+
+	(void)arg;
+	TAILQ_FOREACH_SAFE(g, &role.door.guests, entry, next)
+		guest_dismiss(g);
+	if (TAILQ_EMPTY(&role.door.guests) || now >= role.stop_by)
+		child_exit(role.door.child, 0);
+	else
+		ev_timer_set(role.door.ev, &role.stop, now + STOP_TICK_MS);
+}
+
+static void
+stop(struct child *c)
+{
+	(void)c;
+	role.door.is_stopping = true;
+	close_listeners();
+	role.stop_by = ev_now(role.door.ev) + STOP_MS;
+	/* The first tick says 421, the next finds it said. */
+	ev_timer_set(role.door.ev, &role.stop,
+	    ev_now(role.door.ev) + STOP_TICK_MS);
+}
+
+static void
+prepare(struct child *c)
+{
+	struct group *group = getgrnam("_sealpostq");
+
+	(void)c;
+	role.door.admin_gid = group != NULL ? group->gr_gid : (gid_t)-1;
+}
+
+static void
+start(struct child *c)
+{
+	struct door *door = &role.door;
+
+	door->child = c;
+	door->ev = child_ev(c);
+	TAILQ_INIT(&door->guests);
+	RB_INIT(&door->by_id);
+	door->ids.allocator = ID_LISTEN;
+	ev_timer_init(&role.pause, pause_over, NULL);
+	ev_timer_init(&role.stats, send_stats, NULL);
+	ev_timer_init(&role.stop, stop_tick, NULL);
+	set_aliases("", 0);
+	send_stats(NULL);
+}
+
+const struct role_ops role_listen_ops = {
+	.prepare = prepare,
+	.start = start,
+	.hear = hear,
+	.lost = lost,
+	.stop = stop,
+};
