@@ -151,15 +151,6 @@ put_value(struct log_line *l, const char *value, size_t len)
 		l->text[l->len++] = '"';
 }
 
-static void
-put_key(struct log_line *l, const char *key)
-{
-	if (l->len > 0)
-		put(l, " ", 1);
-	put(l, key, strlen(key));
-	put(l, "=", 1);
-}
-
 void
 log_begin(struct log_line *l, enum log_priority priority, const char *event)
 {
@@ -172,7 +163,10 @@ log_begin(struct log_line *l, enum log_priority priority, const char *event)
 void
 log_strn(struct log_line *l, const char *key, const char *value, size_t len)
 {
-	put_key(l, key);
+	if (l->len > 0)
+		put(l, " ", 1);
+	put(l, key, strlen(key));
+	put(l, "=", 1);
 	put_value(l, value, len);
 }
 
@@ -190,6 +184,11 @@ log_int(struct log_line *l, const char *key, long long value)
 	log_strn(l, key, text,
 	    (size_t)snprintf(text, sizeof(text), "%lld", value));
 }
+
+static void put_formatted(struct log_line *, const char *key, const char *fmt,
+    va_list ap) __attribute__((format(printf, 3, 0)));
+static void last_words(const char *event, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 
 static void
 put_formatted(struct log_line *l, const char *key, const char *fmt, va_list ap)

@@ -14,7 +14,7 @@
 #define CERT_LIST_MAX 102400 /* bytes of a peer's certificates */
 #define DEPTH_MAX 10         /* of a chain */
 /* Classical first: large post-quantum hellos hang some peers. */
-#define GROUPS "X25519:P-256:X448:P-521:P-384"
+static char groups[] = "X25519:P-256:X448:P-521:P-384";
 
 struct tls_ctx {
 	SSL_CTX *ssl_ctx;
@@ -97,7 +97,7 @@ configure(SSL_CTX *c)
 	    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(c, on_new_session);
 	return SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1 &&
-	    SSL_CTX_set1_groups_list(c, GROUPS) == 1 &&
+	    SSL_CTX_set1_groups_list(c, groups) == 1 &&
 	    SSL_CTX_dane_enable(c) == 1;
 }
 
@@ -221,7 +221,7 @@ set_up(struct tls *tls, const struct tls_target *target, int fd)
 	if (target->tlsa_count > 0 && !set_dane(tls, target))
 		return false;
 	if (!is_address(target->name) &&
-	    SSL_set_tlsext_host_name(tls->ssl, target->name) != 1)
+	    SSL_set_tlsext_host_name(tls->ssl, tls->name) != 1)
 		return false;
 	if (may_resume(tls, target->resume)) {
 		if (SSL_set_session(tls->ssl, target->resume->session) != 1)
@@ -258,8 +258,8 @@ tls_free(struct tls *tls)
 		return;
 	/* A session stays good however its connection ended. */
 	if (tls->ssl != NULL && SSL_is_init_finished(tls->ssl))
-		SSL_set_shutdown(
-		    tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+		SSL_set_shutdown(tls->ssl,
+		    SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(tls->ssl);
 	SSL_SESSION_free(tls->session);
 	tls_ctx_free(tls->ctx);
