@@ -49,8 +49,7 @@ class Daemon:
 
     def start(self, *flags, ready=True):
         env = dict(os.environ)
-        env.setdefault("ASAN_OPTIONS", "detect_leaks=1:exitcode=99:"
-                       "log_path=%s/asan" % RUN)
+        env.setdefault("ASAN_OPTIONS", "exitcode=99")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
@@ -202,7 +201,7 @@ def command(*argv, stdin=b"", user=None, seconds=60):
 
 
 def sealpost(*args, user=None, stdin=b"", seconds=60):
-    return command("/usr/local/bin/sealpost", *args, user=user, stdin=stdin,
+    return command("/usr/local/sbin/sealpost", *args, user=user, stdin=stdin,
                    seconds=seconds)
 
 

@@ -199,7 +199,7 @@ class Lab:
     def save(self, folder):
         """Copy logs and transcripts to where they outlive the run."""
         for name in os.listdir(RUN):
-            if name.endswith(".log") or name.startswith("asan"):
+            if name.endswith(".log"):
                 keep("%s/%s" % (RUN, name), folder)
         keep(RUN + "/transcripts", folder)
         for path in ("/var/log/postfix.log", "/var/log/nginx",
