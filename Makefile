@@ -8,7 +8,7 @@ SYSCONFDIR ?= /etc
 LOCALSTATEDIR ?= /var
 RUNDIR ?= /run
 
-PACKAGES = gcc pkg-config libssl-dev libc-ares-dev libcurl4-openssl-dev \
+PACKAGES = gcc libc6-dev pkg-config libssl-dev libc-ares-dev libcurl4-openssl-dev \
 	libbsd-dev libseccomp-dev python3
 LIBRARIES = libcares libcurl openssl libseccomp libbsd-overlay
 
