@@ -151,10 +151,13 @@ struct servers {
 	FILE *out;
 	char address[CONF_RESOLVER_MAX][NETADDR_TEXT_SIZE];
 	size_t count;
-	bool is_trusted;
 };
 
-/* "nameserver ADDRESS", "options trust-ad"; resolv.conf(5) */
+/*
+ * "nameserver ADDRESS"; resolv.conf(5). Its "options trust-ad" is not heeded:
+ * the file may come from a DHCP server, and only the administrator's word
+ * makes a resolver trusted.
+ */
 static bool
 on_server_line(void *arg, char **word, size_t count)
 {
@@ -162,10 +165,6 @@ on_server_line(void *arg, char **word, size_t count)
 	struct sockaddr_storage ss;
 	const char *why;
 
-	if (strcmp(word[0], "options") == 0)
-		for (size_t i = 1; i < count; i++)
-			if (strcmp(word[i], "trust-ad") == 0)
-				s->is_trusted = true;
 	if (strcmp(word[0], "nameserver") != 0 || count < 2 ||
 	    s->count == CONF_RESOLVER_MAX)
 		return false;
@@ -187,8 +186,7 @@ write_resolvers(FILE *out, const char *root)
 		(void)strlcpy(s.address[s.count++], "127.0.0.1",
 		    sizeof s.address[0]);
 	for (size_t i = 0; i < s.count; i++)
-		(void)fprintf(out, "resolver %s%s\n", s.address[i],
-		    s.is_trusted ? " trusted" : "");
+		(void)fprintf(out, "resolver %s\n", s.address[i]);
 }
 
 int

@@ -591,6 +591,48 @@ test_table(void)
 	t_row(NULL);
 }
 
+/* A file of the tree; tests run at its top. */
+static char *
+tree_file(const char *path)
+{
+	char *text = calloc(1, 1 << 17);
+	FILE *f = fopen(path, "re");
+
+	t_row("%s", path);
+	t_true(f != NULL);
+	if (f != NULL) {
+		t_true(fread(text, 1, (1 << 17) - 1, f) > 0);
+		(void)fclose(f);
+	}
+	t_row(NULL);
+	return text;
+}
+
+static void
+test_documents(void)
+{
+	struct conf_directive d;
+	char *text, *next, *line, want[64];
+
+	t_case("manual: every directive has its item");
+	text = tree_file("man/sealpost.conf.5");
+	for (size_t i = 0; conf_directive(i, &d); i++) {
+		(void)snprintf(want, sizeof want, "\n.It Cm %s ", d.words);
+		t_row("%s", d.words);
+		t_true(strstr(text, want) != NULL);
+	}
+	t_row(NULL);
+	free(text);
+	t_case("example: every line is a comment, so that it equals nothing");
+	text = next = tree_file("etc/sealpost.conf");
+	while ((line = strsep(&next, "\n")) != NULL) {
+		t_row("%s", line);
+		t_true(line[0] == '#' || line[0] == '\0');
+	}
+	t_row(NULL);
+	free(text);
+}
+
 int
 main(void)
 {
@@ -602,5 +644,6 @@ main(void)
 	test_until();
 	test_hostile();
 	test_table();
+	test_documents();
 	return t_done();
 }

@@ -59,7 +59,7 @@ static const struct {
 	{ "nameserver 192.0.2.53\nnameserver 2001:db8::53\n",
 	  "resolver 192.0.2.53\nresolver 2001:db8::53\n" },
 	{ "nameserver 192.0.2.53\noptions edns0 trust-ad\n",
-	  "resolver 192.0.2.53 trusted\n" },
+	  "resolver 192.0.2.53\n" },
 	{ "# nameserver 192.0.2.53\n; nameserver 192.0.2.54\n",
 	  "resolver 127.0.0.1\n" },
 	{ "nameserver\nnameserver x\nnameserver fe80::1%eth0\n",
