@@ -140,6 +140,10 @@ may_add(struct server *s)
 		server_reply(s, 503, "5.5.1", "MAIL first");
 		return false;
 	}
+	if (!s->params.may_relay) {
+		server_reply(s, 550, "5.7.1", "relaying is not permitted");
+		return false;
+	}
 	if (s->env.rcpt_count >= s->params.rcpt_max) {
 		server_reply(s, 452, "4.5.3", "too many recipients");
 		return false;
@@ -155,10 +159,6 @@ run_rcpt(struct server *s, char *args)
 
 	if (!may_add(s) || !server_param_rcpt(s, args, &r))
 		return;
-	if (!s->params.may_relay) {
-		server_reply(s, 550, "5.7.1", "relaying is not permitted");
-		return;
-	}
 	if (r.address.domain[0] == '\0' && s->params.expand == NULL &&
 	    address_qualify(&r.address, s->params.hostname, &why) == -1) {
 		server_reply(s, 501, "5.1.3", "bad address: %s", why);
