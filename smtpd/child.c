@@ -151,9 +151,13 @@ static void
 open_link(struct link *link, int fd)
 {
 	struct child *c = link->child;
+	struct ipc_make make = { .table = &msg_table,
+		.me = c->role,
+		.peer = link->role,
+		.cb = hear_sibling,
+		.arg = link };
 
-	link->ipc = ipc_new(c->ev, fd, &msg_table, c->role, link->role,
-	    hear_sibling, link);
+	link->ipc = ipc_new(c->ev, fd, &make);
 	if (link->ipc == NULL)
 		log_die("channel to %s: %s", roles[link->role].name,
 		    strerror(errno));
@@ -220,7 +224,7 @@ read_conf(int fd)
 	char *text;
 
 	/* Longer than a file may be: the parent adds what it found out. */
-	text = proc_sealed_text(fd, 2 * CONF_FILE_MAX, &len);
+	text = proc_sealed_text(fd, (size_t)2 * CONF_FILE_MAX, &len);
 	close(fd);
 	if (text == NULL)
 		log_die("configuration: %s", strerror(errno));
@@ -408,6 +412,10 @@ static struct child *
 new_child(int role, const struct child_options *options)
 {
 	struct child *c = xcalloc(1, sizeof(*c));
+	struct ipc_make make = { .table = &msg_table,
+		.me = role,
+		.peer = ROLE_PARENT,
+		.cb = hear_parent };
 	int i, j;
 
 	c->role = role;
@@ -424,8 +432,8 @@ new_child(int role, const struct child_options *options)
 	if (c->ev == NULL)
 		log_die("event loop: %s", strerror(errno));
 	ev_timer_init(&c->stop_timer, leave_late, c);
-	c->parent = ipc_new(c->ev, PROC_PARENT_FD, &msg_table, role,
-	    ROLE_PARENT, hear_parent, c);
+	make.arg = c;
+	c->parent = ipc_new(c->ev, PROC_PARENT_FD, &make);
 	if (c->parent == NULL)
 		log_die("channel to the parent: %s", strerror(errno));
 	return c;

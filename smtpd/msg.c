@@ -18,6 +18,7 @@
 #define STR(f, n) ok = ok && memchr(m->f, '\0', (n)) != NULL;
 #define MSG(name, from, to, fd, fields) \
 	static_assert(sizeof(struct msg_##name) <= IPC_BODY_MAX, #name); \
+	/* NOLINTNEXTLINE(bugprone-macro-parentheses) */ \
 	static bool \
 	ends_##name(const void *body) \
 	{ \
@@ -72,18 +73,24 @@ fd_is_right(enum msg_fd rule, bool has_fd)
 }
 
 static bool
-check(uint32_t type, int from, int to, const void *body, size_t len,
+is_role(int role)
+{
+	return role >= 0 && role < ROLE_COUNT;
+}
+
+static bool
+check(uint32_t type, struct ipc_way way, const void *body, size_t len,
     bool has_fd)
 {
 	const struct row *row;
 
-	if (type == MSG_NONE || type >= MSG_COUNT || from < 0 ||
-	    from >= ROLE_COUNT || to < 0 || to >= ROLE_COUNT)
+	if (type == MSG_NONE || type >= MSG_COUNT || !is_role(way.from) ||
+	    !is_role(way.to))
 		return false;
 	row = &rows[type];
-	return (row->from & 1U << from) != 0 && (row->to & 1U << to) != 0 &&
-	    len == row->len && fd_is_right(row->fd, has_fd) &&
-	    row->strings_end(body);
+	return (row->from & 1U << way.from) != 0 &&
+	    (row->to & 1U << way.to) != 0 && len == row->len &&
+	    fd_is_right(row->fd, has_fd) && row->strings_end(body);
 }
 
 const struct ipc_table msg_table = { .name = name_of, .check = check };

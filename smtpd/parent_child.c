@@ -189,6 +189,11 @@ spawn(struct parent_child *c)
 	static char program[] = "sealpostd", execute[] = "-x", verbose[] = "-v",
 		    to_syslog[] = "-s";
 	struct parent *p = c->parent;
+	struct ipc_make make = { .table = &msg_table,
+		.me = ROLE_PARENT,
+		.peer = c->role,
+		.cb = hear,
+		.arg = c };
 	char role[16], number[16];
 	char *argv[8] = { program, execute, role };
 	int ends[2], argc = 3;
@@ -214,8 +219,7 @@ spawn(struct parent_child *c)
 	c->generation = 0;
 	c->told_to_stop = false;
 	c->started_ms = ev_now(p->ev);
-	c->ipc =
-	    ipc_new(p->ev, ends[0], &msg_table, ROLE_PARENT, c->role, hear, c);
+	c->ipc = ipc_new(p->ev, ends[0], &make);
 	if (c->ipc == NULL)
 		log_die("channel to %s: %s", role, strerror(errno));
 	send_config(c);

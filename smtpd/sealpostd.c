@@ -17,10 +17,10 @@
 #include "smtpd/child.h"
 #include "smtpd/folders.h"
 #include "smtpd/parent.h"
+#include "smtpd/role_listen.h"
 #include "smtpd/service.h"
 
 /* Until every role has its header. */
-extern const struct role_ops role_listen_ops;
 extern const struct role_ops role_queue_ops;
 extern const struct role_ops role_policy_ops;
 extern const struct role_ops role_deliver_ops;

@@ -110,10 +110,10 @@ add(struct sockets *s, const struct sockaddr *addr, struct sockets *before)
 
 	one->is_unix = addr == NULL;
 	snprintf(one->name, sizeof(one->name), "%s",
-	    one->is_unix ? SOCKETS_UNIX : netaddr_text(addr, text));
+	    addr == NULL ? SOCKETS_UNIX : netaddr_text(addr, text));
 	one->fd = take_over(before, one->name);
 	if (one->fd == -1)
-		one->fd = one->is_unix ? open_unix() : open_tcp(addr);
+		one->fd = addr == NULL ? open_unix() : open_tcp(addr);
 	if (one->fd == -1)
 		return -1;
 	s->count++;

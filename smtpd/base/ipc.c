@@ -46,11 +46,7 @@ struct slots {
 struct ipc {
 	struct ev *ev;
 	int fd;
-	const struct ipc_table *table;
-	int me;
-	int peer;
-	ipc_cb *cb;
-	void *arg;
+	struct ipc_make make;
 	struct ev_watch watch;
 	struct ev_task flush;
 	struct ev_timer retry;
@@ -69,8 +65,7 @@ static void on_event(void *, unsigned);
 static void send_queued(void *);
 
 struct ipc *
-ipc_new(struct ev *ev, int fd, const struct ipc_table *table, int me, int peer,
-    ipc_cb *cb, void *arg)
+ipc_new(struct ev *ev, int fd, const struct ipc_make *make)
 {
 	struct ipc *ipc;
 	int room = SEND_ROOM;
@@ -85,11 +80,7 @@ ipc_new(struct ev *ev, int fd, const struct ipc_table *table, int me, int peer,
 	}
 	ipc->ev = ev;
 	ipc->fd = fd;
-	ipc->table = table;
-	ipc->me = me;
-	ipc->peer = peer;
-	ipc->cb = cb;
-	ipc->arg = arg;
+	ipc->make = *make;
 	STAILQ_INIT(&ipc->queue);
 	ev_timer_init(&ipc->retry, send_queued, ipc);
 	/* Only root may pass the system's bound; less will do. */
@@ -148,7 +139,7 @@ ipc_free(struct ipc *ipc)
 int
 ipc_peer(const struct ipc *ipc)
 {
-	return ipc->peer;
+	return ipc->make.peer;
 }
 
 bool
@@ -166,12 +157,13 @@ ipc_backlog(const struct ipc *ipc)
 void
 ipc_send(struct ipc *ipc, uint32_t type, const void *body, size_t len, int fd)
 {
+	struct ipc_way way = { ipc->make.me, ipc->make.peer };
 	struct out *out;
 
 	if (len > IPC_BODY_MAX ||
-	    !ipc->table->check(type, ipc->me, ipc->peer, body, len, fd != -1))
+	    !ipc->make.table->check(type, way, body, len, fd != -1))
 		log_bug("message %s does not fit the table",
-		    ipc->table->name(type));
+		    ipc->make.table->name(type));
 	if (ipc->deaf || ipc->gone || ipc->fd == -1) {
 		if (fd != -1)
 			close(fd);
@@ -282,34 +274,40 @@ report_gone(struct ipc *ipc)
 	ev_timer_del(ipc->ev, &ipc->retry);
 	drop_queue(ipc);
 	(void)shutdown(ipc->fd, SHUT_RDWR);
-	ipc->cb(ipc->arg, ipc, IPC_GONE, NULL, -1);
+	ipc->make.cb(ipc->make.arg, ipc, IPC_GONE, NULL, -1);
 }
 
-/* The descriptor that came along; extra ones are closed: *extra is set. */
+/* Take the descriptors of one control message: the first goes to *fd unless
+ * it has one, extra ones are closed and *extra is set. */
+static void
+take_rights(struct cmsghdr *cmsg, int *fd, bool *extra)
+{
+	size_t i, count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	int one;
+
+	for (i = 0; i < count; i++) {
+		memcpy(&one, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+		if (*fd == -1) {
+			*fd = one;
+			continue;
+		}
+		close(one);
+		*extra = true;
+	}
+}
+
+/* The descriptor that came along, or -1. */
 static int
 received_fd(struct msghdr *msg, bool *extra)
 {
 	struct cmsghdr *cmsg;
-	size_t i, count;
-	int fd = -1, one;
+	int fd = -1;
 
 	for (cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL;
-	     cmsg = CMSG_NXTHDR(msg, cmsg)) {
-		if (cmsg->cmsg_level != SOL_SOCKET ||
-		    cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (i = 0; i < count; i++) {
-			memcpy(&one, CMSG_DATA(cmsg) + i * sizeof(int),
-			    sizeof(int));
-			if (fd == -1) {
-				fd = one;
-				continue;
-			}
-			close(one);
-			*extra = true;
-		}
-	}
+	     cmsg = CMSG_NXTHDR(msg, cmsg))
+		if (cmsg->cmsg_level == SOL_SOCKET &&
+		    cmsg->cmsg_type == SCM_RIGHTS)
+			take_rights(cmsg, &fd, extra);
 	return fd;
 }
 
@@ -320,8 +318,8 @@ break_off(struct ipc *ipc, const char *what, uint32_t type)
 
 	ipc->broken = true;
 	log_begin(&line, LOG_PRI_ERR, "ipc-breach");
-	log_int(&line, "peer", ipc->peer);
-	log_str(&line, "message", ipc->table->name(type));
+	log_int(&line, "peer", ipc->make.peer);
+	log_str(&line, "message", ipc->make.table->name(type));
 	log_str(&line, "text", what);
 	log_end(&line);
 	report_gone(ipc);
@@ -331,6 +329,7 @@ static void
 take_message(struct ipc *ipc, struct mmsghdr *m)
 {
 	const char *bytes = m->msg_hdr.msg_iov->iov_base;
+	struct ipc_way way = { ipc->make.peer, ipc->make.me };
 	struct head head = { 0, 0 };
 	const char *what = NULL;
 	bool extra = false;
@@ -344,11 +343,12 @@ take_message(struct ipc *ipc, struct mmsghdr *m)
 	else if (m->msg_len < sizeof(head) ||
 	    m->msg_len - sizeof(head) != head.len)
 		what = "wrong length";
-	else if (!ipc->table->check(head.type, ipc->peer, ipc->me,
-		     bytes + sizeof(head), head.len, fd != -1))
+	else if (!ipc->make.table->check(head.type, way, bytes + sizeof(head),
+		     head.len, fd != -1))
 		what = "refused by the table";
 	if (what == NULL) {
-		ipc->cb(ipc->arg, ipc, head.type, bytes + sizeof(head), fd);
+		ipc->make.cb(ipc->make.arg, ipc, head.type,
+		    bytes + sizeof(head), fd);
 		return;
 	}
 	if (fd != -1)

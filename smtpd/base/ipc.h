@@ -20,12 +20,18 @@
 
 struct ipc;
 
+/* From one role to another, by their numbers in smtpd/roles.h. */
+struct ipc_way {
+	int from;
+	int to;
+};
+
 /* What the base must know of the table; smtpd/msg.c supplies it. */
 struct ipc_table {
 	const char *(*name)(uint32_t type);
-	/* May a process of role "from" send this to role "to"? Checks type,
-	 * exact length, descriptor, and the NUL of every string. */
-	bool (*check)(uint32_t type, int from, int to, const void *body,
+	/* May this pass along "way"? Checks type, roles, exact length,
+	 * descriptor, and the NUL of every string. */
+	bool (*check)(uint32_t type, struct ipc_way way, const void *body,
 	    size_t len, bool has_fd);
 };
 
@@ -41,12 +47,20 @@ struct ipc_table {
 typedef void ipc_cb(void *arg, struct ipc *, uint32_t type, const void *body,
     int fd);
 
+/* What a channel is made with. */
+struct ipc_make {
+	const struct ipc_table *table;
+	int me;   /* our role */
+	int peer; /* the role at the other end */
+	ipc_cb *cb;
+	void *arg;
+};
+
 /*
- * Take over the socket "fd" (closed by ipc_free). me, peer: roles, for the
- * check. NULL: no memory.
+ * Take over the socket "fd" (closed by ipc_free). NULL with errno: no memory
+ * or no room in the loop; the socket is the caller's then.
  */
-struct ipc *ipc_new(struct ev *, int fd, const struct ipc_table *, int me,
-    int peer, ipc_cb *cb, void *arg);
+struct ipc *ipc_new(struct ev *, int fd, const struct ipc_make *);
 void ipc_free(struct ipc *);
 /* The peer's role. */
 int ipc_peer(const struct ipc *);

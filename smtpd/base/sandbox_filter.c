@@ -182,6 +182,25 @@ struct filter {
 	bool failed;
 };
 
+/* Argument number "arg" equals "value". */
+static struct scmp_arg_cmp
+equal(unsigned arg, scmp_datum_t value)
+{
+	return (struct scmp_arg_cmp){ .arg = arg,
+		.op = SCMP_CMP_EQ,
+		.datum_a = value };
+}
+
+/* Its bits in "mask" equal "value". */
+static struct scmp_arg_cmp
+masked(unsigned arg, scmp_datum_t mask, scmp_datum_t value)
+{
+	return (struct scmp_arg_cmp){ .arg = arg,
+		.op = SCMP_CMP_MASKED_EQ,
+		.datum_a = mask,
+		.datum_b = value };
+}
+
 static bool
 is_allowed(const char *name, unsigned powers)
 {
@@ -223,15 +242,15 @@ allow_fcntl(struct filter *f)
 	size_t i;
 
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		allow(f, "fcntl", SCMP_A1_32(SCMP_CMP_EQ, commands[i]));
+		allow(f, "fcntl", equal(1, commands[i]));
 }
 
 /* Memory is never made executable. */
 static void
 allow_memory(struct filter *f)
 {
-	allow(f, "mmap", SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	allow(f, "mprotect", SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	allow(f, "mmap", masked(2, PROT_EXEC, 0));
+	allow(f, "mprotect", masked(2, PROT_EXEC, 0));
 }
 
 /* What abort(3) and a crash report need: signals to itself alone. */
@@ -240,12 +259,12 @@ allow_self(struct filter *f)
 {
 	pid_t self = getpid();
 
-	allow(f, "tgkill", SCMP_A0_32(SCMP_CMP_EQ, (unsigned)self));
-	allow(f, "prctl", SCMP_A0_32(SCMP_CMP_EQ, PR_SET_NAME));
-	allow(f, "prctl", SCMP_A0_32(SCMP_CMP_EQ, PR_SET_VMA));
+	allow(f, "tgkill", equal(0, (unsigned)self));
+	allow(f, "prctl", equal(0, PR_SET_NAME));
+	allow(f, "prctl", equal(0, PR_SET_VMA));
 	if ((f->powers & POWER_THREADS) != 0)
 		allow(f, "clone",
-		    SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM,
+		    masked(0, CLONE_THREAD | CLONE_VM,
 			CLONE_THREAD | CLONE_VM));
 }
 
@@ -262,8 +281,8 @@ allow_sockets(struct filter *f)
 	for (i = 0; i < 2; i++) {
 		for (type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
 			struct scmp_arg_cmp args[] = {
-				SCMP_A0_32(SCMP_CMP_EQ, families[i]),
-				SCMP_A1_32(SCMP_CMP_MASKED_EQ, TYPE_MASK, type),
+				equal(0, families[i]),
+				masked(1, TYPE_MASK, type),
 			};
 
 			add(f,
@@ -276,7 +295,7 @@ allow_sockets(struct filter *f)
 		}
 	}
 	for (i = AF_UNSPEC; i < AF_MAX; i++) {
-		struct scmp_arg_cmp family = SCMP_A0_32(SCMP_CMP_EQ, i);
+		struct scmp_arg_cmp family = equal(0, i);
 
 		if (i != AF_INET && i != AF_INET6)
 			add(f, SCMP_ACT_ERRNO(EACCES), "socket", 1, &family);

@@ -29,11 +29,11 @@ name_of(uint32_t type)
 }
 
 static bool
-check(uint32_t type, int from, int to, const void *body, size_t len,
+check(uint32_t type, struct ipc_way way, const void *body, size_t len,
     bool has_fd)
 {
 	(void)body;
-	if (from == to)
+	if (way.from == way.to)
 		return false;
 	if (type == LONG)
 		return len == sizeof(struct longest) && !has_fd;
@@ -92,6 +92,18 @@ hear(void *arg, struct ipc *ipc, uint32_t type, const void *body, int fd)
 		ev_stop(e->ev);
 }
 
+static struct ipc *
+make_end(struct ev *ev, int fd, int me, struct end *e)
+{
+	struct ipc_make make = { .table = &table,
+		.me = me,
+		.peer = 3 - me,
+		.cb = hear,
+		.arg = e };
+
+	return ipc_new(ev, fd, &make);
+}
+
 static void
 open_ends(struct ev *ev, struct end *a, struct end *b)
 {
@@ -102,8 +114,8 @@ open_ends(struct ev *ev, struct end *a, struct end *b)
 	t_int(proc_channel(fds), 0);
 	a->ev = b->ev = ev;
 	a->in_order = b->in_order = true;
-	a->ipc = ipc_new(ev, fds[0], &table, 1, 2, hear, a);
-	b->ipc = ipc_new(ev, fds[1], &table, 2, 1, hear, b);
+	a->ipc = make_end(ev, fds[0], 1, a);
+	b->ipc = make_end(ev, fds[1], 2, b);
 }
 
 /* One end as a bare socket, to send what ipc.c never would. */
@@ -116,7 +128,7 @@ open_bare(struct ev *ev, struct end *b)
 	t_int(proc_channel(fds), 0);
 	b->ev = ev;
 	b->in_order = true;
-	b->ipc = ipc_new(ev, fds[1], &table, 2, 1, hear, b);
+	b->ipc = make_end(ev, fds[1], 2, b);
 	return fds[0];
 }
 

@@ -155,15 +155,21 @@ parent_hears(void *arg, struct ipc *ipc, uint32_t type, const void *body,
 static void
 pair(int peer, struct ipc **ours, struct ipc **theirs, ipc_cb *cb)
 {
+	struct ipc_make mine = { .table = &msg_table,
+		.me = ROLE_LISTEN,
+		.peer = peer,
+		.cb = listener_hears };
+	struct ipc_make other = { .table = &msg_table,
+		.me = peer,
+		.peer = ROLE_LISTEN,
+		.cb = cb };
 	int fds[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
 		0, fds) == -1)
 		abort();
-	*ours = ipc_new(d.ev, fds[0], &msg_table, ROLE_LISTEN, peer,
-	    listener_hears, NULL);
-	*theirs =
-	    ipc_new(d.ev, fds[1], &msg_table, peer, ROLE_LISTEN, cb, NULL);
+	*ours = ipc_new(d.ev, fds[0], &mine);
+	*theirs = ipc_new(d.ev, fds[1], &other);
 }
 
 /* ---- the client ---- */

@@ -7,7 +7,8 @@
 static bool
 passes(uint32_t type, int from, int to, const void *body, size_t len, bool fd)
 {
-	return msg_table.check(type, from, to, body, len, fd);
+	return msg_table.check(type, (struct ipc_way){ from, to }, body, len,
+	    fd);
 }
 
 static void
