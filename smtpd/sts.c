@@ -1,0 +1,580 @@
+#include "smtpd/sts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include "mtasts/fetch.h"
+#include "mtasts/flight.h"
+#include "mtasts/record.h"
+#include "smtpd/base/log.h"
+
+#define FLUSH_MS 100         /* after a change, before it is written */
+#define FLUSH_AT_ONCE 32     /* files a turn: the loop must not stall */
+#define FLUSH_AGAIN_MS 60000 /* after an error */
+#define TICK_MAX_S 60
+
+/* A descriptor of libcurl. */
+struct watched {
+	LIST_ENTRY(watched) entry;
+	struct ev_watch watch;
+	struct sts *sts;
+};
+
+/* Someone who asked. */
+struct asker {
+	TAILQ_ENTRY(asker) entry;
+	char domain[HOST_SIZE];
+	sts_cb *cb;
+	void *arg;
+};
+TAILQ_HEAD(askers, asker);
+
+/* A look-up under way for a domain. */
+struct errand {
+	struct sts *sts;
+	char domain[HOST_SIZE];
+};
+
+struct sts {
+	struct ev *ev;
+	struct dns *dns;
+	struct sts_options options;
+	const struct tls_ctx *tls;
+	struct cache *cache;
+	struct discover *discover;
+	struct fetch *fetch;
+	LIST_HEAD(, watched) watches;
+	struct ev_timer fetch_timer, tick, flush;
+	struct ev_task task;
+	struct askers askers;
+	bool flush_failed; /* told already */
+	struct sts_stats stats;
+};
+
+static void run(struct sts *);
+
+static void
+on_run(void *arg)
+{
+	run(arg);
+}
+
+/* Carry out actions at the end of the turn, not under the caller's feet. */
+static void
+wake(struct sts *s)
+{
+	ev_soon(s->ev, &s->task, on_run, s);
+}
+
+/* ---- libcurl's descriptors and timer ---- */
+
+static void
+on_fetch_fd(void *arg, unsigned events)
+{
+	struct watched *w = arg;
+	struct sts *s = w->sts;
+	unsigned what = 0;
+
+	if (events & EV_READ)
+		what |= FETCH_READ;
+	if (events & EV_WRITE)
+		what |= FETCH_WRITE;
+	/* Of an error alone libcurl learns by reading. */
+	if (what == 0)
+		what = FETCH_READ | FETCH_WRITE;
+	fetch_event(s->fetch, w->watch.fd, what);
+	wake(s);
+}
+
+static struct watched *
+find_watched(struct sts *s, int fd)
+{
+	struct watched *w;
+
+	LIST_FOREACH(w, &s->watches, entry)
+	if (w->watch.fd == fd)
+		return w;
+	return NULL;
+}
+
+static void
+hook_watch(void *arg, int fd, unsigned events)
+{
+	struct sts *s = arg;
+	struct watched *w = find_watched(s, fd);
+	unsigned want = 0;
+
+	if (events & FETCH_READ)
+		want |= EV_READ;
+	if (events & FETCH_WRITE)
+		want |= EV_WRITE;
+	if (w == NULL && want != 0) {
+		w = xcalloc(1, sizeof(*w));
+		w->sts = s;
+		LIST_INSERT_HEAD(&s->watches, w, entry);
+		if (ev_watch(s->ev, &w->watch, fd, want, on_fetch_fd, w) == -1)
+			log_die("cannot watch a socket of a policy fetch");
+	} else if (w != NULL && want != 0) {
+		(void)ev_watch_set(s->ev, &w->watch, want);
+	} else if (w != NULL) {
+		ev_watch_del(s->ev, &w->watch);
+		LIST_REMOVE(w, entry);
+		free(w);
+	}
+}
+
+static void
+hook_timer(void *arg, long ms)
+{
+	struct sts *s = arg;
+
+	if (ms < 0)
+		ev_timer_del(s->ev, &s->fetch_timer);
+	else
+		ev_timer_set(s->ev, &s->fetch_timer, ev_now(s->ev) + ms);
+}
+
+static void
+on_fetch_timer(void *arg)
+{
+	struct sts *s = arg;
+
+	fetch_timeout(s->fetch);
+	wake(s);
+}
+
+static bool
+hook_may_connect(void *arg, const struct sockaddr *addr)
+{
+	const struct host_allow *allow = ((struct sts *)arg)->options.allow;
+
+	return netaddr_may_connect(allow->net, allow->count, addr);
+}
+
+static void
+hook_trust(void *arg, void *ssl_ctx, const char *host)
+{
+	struct sts *s = arg;
+
+	tls_ctx_lend_trust(s->tls, ssl_ctx, host);
+}
+
+/* ---- the two look-ups of a discovery ---- */
+
+static struct errand *
+new_errand(struct sts *s, const char *domain)
+{
+	struct errand *e = xcalloc(1, sizeof(*e));
+
+	e->sts = s;
+	strlcpy(e->domain, domain, sizeof(e->domain));
+	return e;
+}
+
+static void
+judge_txt(struct errand *e, const struct dns_answer *answer)
+{
+	struct sts_txt txts[DNS_RECORDS_MAX];
+	char id[STS_ID_SIZE] = "";
+	const char *why = "";
+	size_t i;
+
+	for (i = 0; i < answer->count; i++) {
+		txts[i].text = (const char *)answer->record[i].data;
+		txts[i].len = answer->record[i].len;
+	}
+	if (record_choose(txts, answer->count, id, &why) == 0)
+		discover_txt(e->sts->discover, e->domain, TXT_FOUND, id, "",
+		    time(NULL));
+	else
+		discover_txt(e->sts->discover, e->domain, TXT_NONE, "", why,
+		    time(NULL));
+}
+
+static void
+on_txt(void *arg, const struct dns_answer *answer)
+{
+	struct errand *e = arg;
+	char detail[FLIGHT_DETAIL_SIZE];
+
+	switch (answer->status) {
+	case DNS_OK:
+		judge_txt(e, answer);
+		break;
+	case DNS_NODATA:
+	case DNS_NXDOMAIN:
+		discover_txt(e->sts->discover, e->domain, TXT_NONE, "", "",
+		    time(NULL));
+		break;
+	case DNS_FAILED:
+	case DNS_TIMEOUT:
+		snprintf(detail, sizeof(detail), "TXT of _mta-sts.%.100s: %s",
+		    e->domain, answer->why);
+		discover_txt(e->sts->discover, e->domain, TXT_TROUBLE, "",
+		    detail, time(NULL));
+		break;
+	}
+	wake(e->sts);
+	free(e);
+}
+
+static void
+on_fetched(void *arg, const char *domain, const struct fetch_result *r)
+{
+	struct sts *s = arg;
+
+	if (r->reason == REASON_NONE) {
+		discover_fetched(s->discover, domain, r->body, r->len,
+		    time(NULL));
+	} else {
+		s->stats.fetch_errors++;
+		discover_failed(s->discover, domain, r->reason, r->detail,
+		    time(NULL));
+	}
+	wake(s);
+}
+
+static void
+fail_address(struct errand *e, const struct host_addrs *h)
+{
+	enum reason reason = REASON_STS_POLICY_FETCH_ERROR;
+	char detail[FLIGHT_DETAIL_SIZE];
+	const char *what = "has no address";
+
+	if (h->status == DNS_FAILED || h->status == DNS_TIMEOUT)
+		what = h->why;
+	else if (h->refused > 0) {
+		reason = REASON_PRIVATE_ADDRESS;
+		what = "has only private addresses";
+	}
+	snprintf(detail, sizeof(detail), "mta-sts.%.100s: %s", e->domain, what);
+	e->sts->stats.fetch_errors++;
+	discover_failed(e->sts->discover, e->domain, reason, detail,
+	    time(NULL));
+	wake(e->sts);
+}
+
+static void
+on_addresses(void *arg, const struct host_addrs *h)
+{
+	struct errand *e = arg;
+
+	if (h->count == 0)
+		fail_address(e, h);
+	else if (fetch_start(e->sts->fetch, e->domain, h->addr, h->count,
+		     on_fetched, e->sts) == -1)
+		log_die("no memory for a policy fetch");
+	free(e);
+}
+
+static void
+ask_txt(struct sts *s, const char *domain, bool fresh)
+{
+	char name[DNS_NAME_SIZE + 16];
+
+	snprintf(name, sizeof(name), "_mta-sts.%s", domain);
+	dns_ask(s->dns, name, DNS_TXT, fresh, on_txt, new_errand(s, domain));
+}
+
+static void
+begin_fetch(struct sts *s, const char *domain)
+{
+	char name[DNS_NAME_SIZE + 16];
+
+	s->stats.fetches++;
+	if (s->tls == NULL) {
+		discover_failed(s->discover, domain,
+		    REASON_STS_POLICY_FETCH_ERROR, "no trust store is loaded",
+		    time(NULL));
+		return;
+	}
+	snprintf(name, sizeof(name), "mta-sts.%s", domain);
+	host_ask(s->dns, name, s->options.allow, on_addresses,
+	    new_errand(s, domain));
+}
+
+/* ---- what discovery has to say ---- */
+
+static void
+tell_askers(struct sts *s, const char *domain,
+    const struct discover_answer *answer)
+{
+	struct askers told = TAILQ_HEAD_INITIALIZER(told);
+	struct asker *a, *next;
+
+	TAILQ_FOREACH_SAFE(a, &s->askers, entry, next) {
+		if (strcmp(a->domain, domain) != 0)
+			continue;
+		TAILQ_REMOVE(&s->askers, a, entry);
+		TAILQ_INSERT_TAIL(&told, a, entry);
+	}
+	while ((a = TAILQ_FIRST(&told)) != NULL) {
+		TAILQ_REMOVE(&told, a, entry);
+		a->cb(a->arg, answer);
+		free(a);
+	}
+}
+
+static void
+log_policy(struct log_line *line, const struct discover_answer *a)
+{
+	size_t i;
+
+	log_str(line, "policy", mode_word(a->mode));
+	if (a->policy == NULL)
+		return;
+	log_str(line, "policy_id", a->id);
+	log_int(line, "max_age", a->policy->max_age_s);
+	for (i = 0; i < a->policy->mx_count && i < 20; i++)
+		log_str(line, "mx", a->policy->mx[i]);
+}
+
+static void
+log_note_of(struct sts *s, const struct discover_action *action)
+{
+	static const enum log_priority priorities[NOTE_COUNT] = {
+		[NOTE_NEW] = LOG_PRI_INFO,
+		[NOTE_CHANGED] = LOG_PRI_NOTICE,
+		[NOTE_REFRESHED] = LOG_PRI_INFO,
+		[NOTE_REFUSED] = LOG_PRI_WARNING,
+		[NOTE_EXPIRED] = LOG_PRI_WARNING,
+		[NOTE_DAMAGED] = LOG_PRI_WARNING,
+		[NOTE_CLOCK] = LOG_PRI_WARNING,
+	};
+	struct log_line line;
+	char event[32];
+
+	if (s->options.quiet)
+		return;
+	snprintf(event, sizeof(event), "policy-%s", note_word(action->note));
+	log_begin(&line, priorities[action->note], event);
+	log_str(&line, "domain", action->domain);
+	log_policy(&line, &action->answer);
+	if (action->note == NOTE_REFUSED) {
+		log_str(&line, "reason", reason_word(action->answer.trouble));
+		log_str(&line, "detail", action->answer.detail);
+	}
+	log_end(&line);
+}
+
+static void
+begin_flush(struct sts *s)
+{
+	if (!s->flush.armed && s->options.kind == CACHE_WRITE)
+		ev_timer_set(s->ev, &s->flush, ev_now(s->ev) + FLUSH_MS);
+}
+
+static void
+run(struct sts *s)
+{
+	struct discover_action a;
+
+	while (discover_next(s->discover, &a, time(NULL))) {
+		switch (a.kind) {
+		case DISCOVER_TXT:
+			ask_txt(s, a.domain, a.fresh);
+			break;
+		case DISCOVER_FETCH:
+			begin_fetch(s, a.domain);
+			break;
+		case DISCOVER_ANSWER:
+			tell_askers(s, a.domain, &a.answer);
+			break;
+		case DISCOVER_NOTE:
+			log_note_of(s, &a);
+			begin_flush(s);
+			break;
+		}
+	}
+}
+
+static void
+on_flush(void *arg)
+{
+	struct sts *s = arg;
+	int left = cache_flush(s->cache, FLUSH_AT_ONCE);
+
+	if (left == -1) {
+		if (!s->flush_failed && !s->options.quiet)
+			log_note(LOG_PRI_ERR,
+			    "the policy cache cannot be written: %s",
+			    strerror(errno));
+		s->flush_failed = true;
+		ev_timer_set(s->ev, &s->flush, ev_now(s->ev) + FLUSH_AGAIN_MS);
+		return;
+	}
+	s->flush_failed = false;
+	if (left > 0)
+		ev_timer_set(s->ev, &s->flush, ev_now(s->ev) + 1);
+}
+
+static void
+on_tick(void *arg)
+{
+	struct sts *s = arg;
+	time_t now = time(NULL), next;
+
+	next = discover_tick(s->discover, now);
+	run(s);
+	if (next - now > TICK_MAX_S || next < now)
+		next = now + TICK_MAX_S;
+	ev_timer_set(s->ev, &s->tick,
+	    ev_now(s->ev) + (int64_t)(next - now) * 1000);
+}
+
+/* ---- the face ---- */
+
+struct sts *
+sts_new(struct ev *ev, struct dns *dns, const struct sts_options *options)
+{
+	struct sts *s = xcalloc(1, sizeof(*s));
+	struct fetch_hooks hooks = { hook_watch, hook_timer, hook_may_connect,
+		hook_trust, s };
+
+	s->ev = ev;
+	s->dns = dns;
+	s->options = *options;
+	LIST_INIT(&s->watches);
+	TAILQ_INIT(&s->askers);
+	ev_timer_init(&s->fetch_timer, on_fetch_timer, s);
+	ev_timer_init(&s->tick, on_tick, s);
+	ev_timer_init(&s->flush, on_flush, s);
+	s->cache = cache_new(options->kind, options->dirfd, CACHE_MAX);
+	s->fetch = fetch_new(&hooks);
+	if (s->cache == NULL || s->fetch == NULL) {
+		sts_free(s);
+		return NULL;
+	}
+	s->discover = discover_new(s->cache, arc4random());
+	if (s->discover == NULL)
+		log_die("no memory");
+	return s;
+}
+
+void
+sts_free(struct sts *s)
+{
+	struct asker *a;
+
+	if (s == NULL)
+		return;
+	ev_timer_del(s->ev, &s->tick);
+	ev_timer_del(s->ev, &s->flush);
+	fetch_free(s->fetch);
+	ev_timer_del(s->ev, &s->fetch_timer);
+	ev_soon_del(s->ev, &s->task);
+	while ((a = TAILQ_FIRST(&s->askers)) != NULL) {
+		TAILQ_REMOVE(&s->askers, a, entry);
+		free(a);
+	}
+	discover_free(s->discover);
+	cache_free(s->cache);
+	free(s);
+}
+
+void
+sts_trust(struct sts *s, const struct tls_ctx *tls)
+{
+	s->tls = tls;
+}
+
+void
+sts_use_dns(struct sts *s, struct dns *dns)
+{
+	s->dns = dns;
+}
+
+static void
+on_damage(void *arg, const char *domain, const char *why)
+{
+	struct sts *s = arg;
+	struct log_line line;
+
+	if (s->options.quiet)
+		return;
+	log_begin(&line, LOG_PRI_WARNING, "policy-damaged");
+	log_str(&line, "domain", domain);
+	log_str(&line, "detail", why);
+	log_end(&line);
+}
+
+void
+sts_start(struct sts *s)
+{
+	if (cache_load(s->cache, on_damage, s) == -1 && !s->options.quiet)
+		log_note(LOG_PRI_ERR, "the policy cache cannot be read: %s",
+		    strerror(errno));
+	ev_timer_set(s->ev, &s->tick, ev_now(s->ev) + 1000);
+}
+
+void
+sts_stop(struct sts *s)
+{
+	ev_timer_del(s->ev, &s->tick);
+	ev_timer_del(s->ev, &s->flush);
+	(void)cache_flush(s->cache, CACHE_MAX);
+}
+
+void
+sts_ask(struct sts *s, const char *domain, enum discover_why why, sts_cb *cb,
+    void *arg)
+{
+	struct asker *a = xcalloc(1, sizeof(*a));
+
+	strlcpy(a->domain, domain, sizeof(a->domain));
+	a->cb = cb;
+	a->arg = arg;
+	TAILQ_INSERT_TAIL(&s->askers, a, entry);
+	if (s->options.kind == CACHE_READ &&
+	    cache_find(s->cache, domain) == NULL)
+		(void)cache_load_one(s->cache, domain, on_damage, s);
+	if (discover_ask(s->discover, domain, why, time(NULL)) == -1)
+		log_die("no memory for a discovery");
+	wake(s);
+}
+
+bool
+sts_forget(struct sts *s, const char *domain)
+{
+	struct log_line line;
+
+	if (!discover_forget(s->discover, domain))
+		return false;
+	if (s->options.quiet)
+		return true;
+	log_begin(&line, LOG_PRI_NOTICE, "policy-forgotten");
+	log_str(&line, "domain", domain);
+	log_end(&line);
+	return true;
+}
+
+void
+sts_peek(struct sts *s, const char *domain, struct discover_answer *answer)
+{
+	discover_peek(s->discover, domain, answer, time(NULL));
+}
+
+struct cache *
+sts_cache(struct sts *s)
+{
+	return s->cache;
+}
+
+void
+sts_stats(struct sts *s, struct sts_stats *out)
+{
+	struct cache_entry *e;
+
+	*out = s->stats;
+	for (e = cache_first(s->cache); e != NULL; e = cache_next(e)) {
+		if (e->damaged)
+			continue;
+		out->enforce += e->policy.mode == POLICY_ENFORCE;
+		out->testing += e->policy.mode == POLICY_TESTING;
+		out->none += e->policy.mode == POLICY_NONE;
+	}
+}
