@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define PRINT_SHORT_SIZE 32 /* for ages, sizes and times */
+#define PRINT_SHORT_SIZE 48 /* for ages, sizes and times */
 
 /*
  * Write "text" with everything that a terminal might obey made visible:
