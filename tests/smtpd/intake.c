@@ -204,5 +204,7 @@ main(void)
 	test_swapped();
 	test_untrusted();
 	test_bound();
+	(void)rmdir(path_of(""));
+	(void)rmdir(spool);
 	return t_done();
 }
