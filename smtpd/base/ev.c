@@ -217,6 +217,15 @@ ev_stop(struct ev *ev)
 }
 
 int64_t
+ev_wall_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t
 ev_now(const struct ev *ev)
 {
 	return ev->now_ms;

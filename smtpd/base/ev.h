@@ -59,6 +59,8 @@ void ev_stop(struct ev *);
 
 /* Monotonic milliseconds, read once a turn. */
 int64_t ev_now(const struct ev *);
+/* Wall-clock milliseconds since 1970, for what outlives the process. */
+int64_t ev_wall_ms(void);
 
 /*
  * Watch "fd" (borrowed; delete the watcher before closing it) for "events".

@@ -1,0 +1,507 @@
+#include "smtpd/queue_answer.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "queue/id.h"
+#include "smtpd/base/io.h"
+#include "smtpd/base/log.h"
+#include "smtpd/queue_describe.h"
+
+#define ANSWERS_MAX 64    /* at once; a further client is told to wait */
+#define PAGE_BYTES 65536  /* written ahead of the client */
+#define TURN_BUDGET 2000  /* recipients looked at in one turn */
+#define PATIENCE_MS 60000 /* for a client that does not read */
+#define BODY_CHUNK 32768U
+
+/* How far an answer has come; each is one step of produce(). */
+enum stage {
+	STAGE_WORK, /* objects are being written */
+	STAGE_BODY, /* the content behind a `show` */
+	STAGE_END   /* the dot was written */
+};
+
+struct answer {
+	LIST_ENTRY(answer) entry;
+	struct queue_answers *all;
+	struct io *io;
+	struct ev_task task;
+	struct msg_ctl_queue ask;
+	struct spool_filter filter;
+	struct spool_cursor cursor;
+	char after[SPOOL_DEST_SIZE]; /* the last destination written */
+	uint64_t done;
+	enum stage stage;
+	int body; /* fd; -1: none */
+	off_t at;
+};
+
+struct queue_answers {
+	struct queue_view view;
+	LIST_HEAD(, answer) list;
+	unsigned count;
+	struct json json;
+};
+
+static void
+end_answer(struct answer *a)
+{
+	ev_soon_del(a->all->view.ev, &a->task);
+	if (a->io != NULL)
+		io_free(a->io);
+	if (a->body != -1)
+		(void)close(a->body);
+	LIST_REMOVE(a, entry);
+	a->all->count--;
+	free(a);
+}
+
+/* Send the object that was built in all->json. */
+static void
+put_json(struct answer *a)
+{
+	const char *text = json_text(&a->all->json);
+
+	if (text != NULL) {
+		io_write(a->io, text, strlen(text));
+		io_write(a->io, "\n", 1);
+	}
+}
+
+static struct json *
+new_object(struct answer *a)
+{
+	struct json *j = &a->all->json;
+
+	json_reset(j);
+	json_object(j, NULL);
+	return j;
+}
+
+static void
+end_with_error(struct answer *a, const char *text)
+{
+	struct json *j = new_object(a);
+
+	json_string(j, "error", text);
+	json_end(j);
+	put_json(a);
+	a->stage = STAGE_END;
+}
+
+static void
+end_well(struct answer *a)
+{
+	io_write(a->io, ".\n", 2);
+	a->stage = STAGE_END;
+}
+
+/* ---- queue ---- */
+
+static void
+list_queue(struct answer *a)
+{
+	struct spool *spool = a->all->view.spool;
+	int64_t now_ms = ev_wall_ms();
+	struct spool_entry entry;
+	int budget = TURN_BUDGET, more;
+
+	while (io_pending(a->io) < PAGE_BYTES) {
+		more =
+		    spool_list(spool, &a->filter, &a->cursor, &budget, &entry);
+		if (more != 1) {
+			if (more == 0)
+				end_well(a);
+			return;
+		}
+		describe_entry(new_object(a), &entry, now_ms);
+		json_end(&a->all->json);
+		put_json(a);
+	}
+}
+
+/* ---- queue --count, top ---- */
+
+static void
+count_queue(struct answer *a)
+{
+	struct spool *spool = a->all->view.spool;
+	int64_t now_ms = ev_wall_ms();
+	struct spool_dest dest;
+	int budget = TURN_BUDGET;
+
+	while (io_pending(a->io) < PAGE_BYTES && budget-- > 0) {
+		if (!spool_dest_next(spool, a->after, &dest)) {
+			end_well(a);
+			return;
+		}
+		(void)strlcpy(a->after, dest.key, sizeof a->after);
+		if (a->filter.domain != NULL &&
+		    strcmp(a->filter.domain, dest.key) != 0)
+			continue;
+		describe_dest(new_object(a), &dest, now_ms);
+		json_end(&a->all->json);
+		put_json(a);
+	}
+}
+
+/* ---- show ---- */
+
+static void
+add_attempt(void *arg, const struct spool_attempt *attempt)
+{
+	describe_attempt(arg, attempt);
+}
+
+/* One recipient of `show`, with its attempts. */
+static void
+show_rcpt(struct answer *a, const struct spool_entry *entry)
+{
+	struct json *j = &a->all->json;
+	uint64_t id = entry->env->id;
+	uint32_t rcpt = entry->rcpt;
+
+	json_object(j, NULL);
+	describe_rcpt(j, entry);
+	json_list(j, "history");
+	spool_history(a->all->view.spool, id, rcpt, add_attempt, j);
+	json_end(j);
+	json_end(j);
+}
+
+static void
+show_header(struct answer *a)
+{
+	char *header = NULL;
+	size_t len = 0;
+
+	a->body = spool_body(a->all->view.spool, a->filter.id);
+	if (a->body != -1)
+		header = describe_header(a->body, &len);
+	json_bytes(&a->all->json, "headers", header != NULL ? header : "",
+	    header != NULL ? len : 0);
+	free(header);
+	a->at = (off_t)len;
+}
+
+static void
+show_message(struct answer *a)
+{
+	struct spool *spool = a->all->view.spool;
+	struct spool_entry entry;
+	struct json *j = NULL;
+	int budget, more;
+
+	for (;;) {
+		budget = TURN_BUDGET;
+		more =
+		    spool_list(spool, &a->filter, &a->cursor, &budget, &entry);
+		if (more == 0)
+			break;
+		if (more == -1)
+			continue;
+		if (j == NULL) {
+			j = new_object(a);
+			describe_message(j, entry.env, ev_wall_ms());
+			json_list(j, "recipients");
+		}
+		show_rcpt(a, &entry);
+	}
+	if (j == NULL) {
+		end_with_error(a, "no such message in the queue");
+		return;
+	}
+	json_end(j);
+	show_header(a);
+	if ((a->ask.flags & CTL_FLAG_BODY) != 0 && a->body != -1) {
+		const char *text = json_text(j);
+
+		/* The object stays open for the body, written as it is read. */
+		if (text != NULL)
+			io_write(a->io, text, strlen(text));
+		io_write(a->io, ",\"body\":\"", 9);
+		a->stage = STAGE_BODY;
+		return;
+	}
+	json_end(j);
+	put_json(a);
+	end_well(a);
+}
+
+/* The next piece of a JSON string, cut behind a line so that no character of
+ * more than one byte is torn. */
+static void
+show_body(struct answer *a)
+{
+	struct json *j = &a->all->json;
+	char chunk[BODY_CHUNK];
+	const char *text, *end;
+	ssize_t n;
+
+	while (io_pending(a->io) < PAGE_BYTES) {
+		n = pread(a->body, chunk, sizeof chunk, a->at);
+		if (n <= 0) {
+			io_write(a->io, "\"}\n", 3);
+			end_well(a);
+			return;
+		}
+		end = memrchr(chunk, '\n', (size_t)n);
+		if (end != NULL)
+			n = end + 1 - chunk;
+		a->at += n;
+		json_reset(j);
+		json_bytes(j, NULL, chunk, (size_t)n);
+		text = json_text(j);
+		if (text != NULL)
+			io_write(a->io, text + 1, strlen(text) - 2);
+	}
+}
+
+/* ---- retry, hold, release, remove, bounce ---- */
+
+static enum spool_act
+act_of(uint32_t verb)
+{
+	switch (verb) {
+	case CTL_HOLD:
+		return ACT_HOLD;
+	case CTL_RELEASE:
+		return ACT_RELEASE;
+	case CTL_REMOVE:
+		return ACT_REMOVE;
+	case CTL_BOUNCE:
+		return ACT_BOUNCE;
+	default:
+		return ACT_RETRY;
+	}
+}
+
+static void
+act_on_queue(struct answer *a)
+{
+	const struct queue_view *view = &a->all->view;
+	int budget = TURN_BUDGET;
+	struct json *j;
+
+	if (spool_act(view->spool, act_of(a->ask.verb), &a->filter, &a->cursor,
+		&budget, ev_wall_ms(), &a->done) == -1)
+		return;
+	view->changed(view->arg);
+	if (a->done == 0 && strcmp(a->ask.what, "all") != 0) {
+		end_with_error(a,
+		    a->filter.id != 0 ? "no such message in the queue"
+				      : "nothing is queued for that domain");
+		return;
+	}
+	j = new_object(a);
+	json_number(j, "recipients", (int64_t)a->done);
+	json_end(j);
+	put_json(a);
+	end_well(a);
+}
+
+/* ---- pause, resume, status ---- */
+
+static void
+pause_queue(struct answer *a, bool paused)
+{
+	const struct queue_view *view = &a->all->view;
+	struct log_line line;
+	struct json *j = new_object(a);
+
+	*view->paused = paused;
+	log_begin(&line, LOG_PRI_NOTICE, paused ? "paused" : "resumed");
+	log_end(&line);
+	view->changed(view->arg);
+	json_bool(j, "paused", paused);
+	json_end(j);
+	put_json(a);
+	end_well(a);
+}
+
+static void
+tell_status(struct answer *a)
+{
+	const struct queue_view *view = &a->all->view;
+	struct json *j = new_object(a);
+	int failing = spool_failing(view->spool);
+	struct spool_counts counts;
+
+	spool_count(view->spool, &counts);
+	json_bool(j, "paused", *view->paused);
+	json_string(j, "spool_error", failing != 0 ? strerror(failing) : NULL);
+	queue_stats_json(j, view->stats, &counts, ev_wall_ms());
+	json_end(j);
+	put_json(a);
+	end_well(a);
+}
+
+/* ---- the way of an answer ---- */
+
+static void
+work(struct answer *a)
+{
+	switch ((enum ctl_verb)a->ask.verb) {
+	case CTL_QUEUE:
+		list_queue(a);
+		break;
+	case CTL_COUNT:
+	case CTL_TOP:
+		count_queue(a);
+		break;
+	case CTL_SHOW:
+		show_message(a);
+		break;
+	case CTL_RETRY:
+	case CTL_HOLD:
+	case CTL_RELEASE:
+	case CTL_REMOVE:
+	case CTL_BOUNCE:
+		act_on_queue(a);
+		break;
+	case CTL_PAUSE:
+	case CTL_RESUME:
+		pause_queue(a, a->ask.verb == CTL_PAUSE);
+		break;
+	case CTL_STATUS:
+		tell_status(a);
+		break;
+	case CTL_POLICY:
+	case CTL_POLICIES:
+	case CTL_FORGET:
+	case CTL_RELOAD:
+	case CTL_STOP:
+	case CTL_VERBS:
+		end_with_error(a, "not the queue's to answer");
+		break;
+	}
+}
+
+static void
+produce(void *arg)
+{
+	struct answer *a = arg;
+	struct ev *ev = a->all->view.ev;
+
+	if (a->stage == STAGE_WORK)
+		work(a);
+	else if (a->stage == STAGE_BODY)
+		show_body(a);
+	if (a->stage == STAGE_END) {
+		io_finish(a->io);
+		a->io = NULL;
+		end_answer(a);
+		return;
+	}
+	io_set_deadline(a->io, ev_now(ev) + PATIENCE_MS);
+	/* With a full page IO_SENT brings us back. */
+	if (io_pending(a->io) == 0)
+		ev_soon(ev, &a->task, produce, a);
+}
+
+static void
+on_client(void *arg, enum io_event event)
+{
+	struct answer *a = arg;
+
+	switch (event) {
+	case IO_SENT:
+		ev_soon(a->all->view.ev, &a->task, produce, a);
+		break;
+	case IO_INPUT:
+		/* There is nothing more to say in this session. */
+		buf_take(io_input(a->io), buf_len(io_input(a->io)));
+		break;
+	case IO_CLOSED:
+	case IO_TIMEOUT:
+	case IO_ERROR:
+		end_answer(a);
+		break;
+	case IO_CONNECTED:
+	case IO_SECURE:
+		break;
+	}
+}
+
+static const char *
+filter_text(const char *text)
+{
+	return text[0] != '\0' ? text : NULL;
+}
+
+/* The request's words as a filter. Returns an error for people, or NULL. */
+static const char *
+set_filter(struct answer *a)
+{
+	struct spool_filter *f = &a->filter;
+	enum rcpt_state state;
+
+	f->state = -1;
+	f->uid = a->ask.uid;
+	f->domain = filter_text(a->ask.domain);
+	if (strcmp(a->ask.sender, "<>") == 0)
+		f->sender = "";
+	else
+		f->sender = filter_text(a->ask.sender);
+	if (a->ask.state[0] != '\0') {
+		if (outcome_state_parse(a->ask.state, &state) == -1)
+			return "no such state";
+		f->state = (int)state;
+	}
+	if (a->ask.what[0] == '\0' || strcmp(a->ask.what, "all") == 0)
+		return NULL;
+	if (id_parse(a->ask.what, &f->id) == -1)
+		f->domain = a->ask.what;
+	return NULL;
+}
+
+void
+queue_answer(struct queue_answers *all, const struct msg_ctl_queue *ask, int fd)
+{
+	struct answer *a = xcalloc(1, sizeof *a);
+	const char *error;
+
+	a->all = all;
+	a->ask = *ask;
+	a->body = -1;
+	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
+	a->io = io_new(all->view.ev, fd, on_client, a);
+	if (a->io == NULL)
+		log_die("no memory");
+	LIST_INSERT_HEAD(&all->list, a, entry);
+	error = set_filter(a);
+	if (++all->count > ANSWERS_MAX)
+		error = "too many requests at once; try again";
+	if (error != NULL)
+		end_with_error(a, error);
+	ev_soon(all->view.ev, &a->task, produce, a);
+}
+
+struct queue_answers *
+queue_answers_new(const struct queue_view *view)
+{
+	struct queue_answers *all = xcalloc(1, sizeof *all);
+
+	all->view = *view;
+	LIST_INIT(&all->list);
+	json_init(&all->json);
+	return all;
+}
+
+void
+queue_answers_free(struct queue_answers *all)
+{
+	struct answer *a, *next;
+
+	if (all == NULL)
+		return;
+	LIST_FOREACH_SAFE(a, &all->list, entry, next)
+	end_answer(a);
+	json_clear(&all->json);
+	free(all);
+}

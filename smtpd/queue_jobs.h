@@ -1,0 +1,44 @@
+/*
+ * Jobs: what is due goes to deliver processes, results come back.
+ *
+ * A destination has a home among the workers, so that its connections are
+ * reused; where the home is busier than others by a full batch the job goes
+ * to the idlest.
+ */
+
+#ifndef SMTPD_QUEUE_JOBS_H
+#define SMTPD_QUEUE_JOBS_H
+
+#include <stdint.h>
+
+#include "queue/spool.h"
+#include "smtpd/conf.h"
+#include "smtpd/msg.h"
+#include "smtpd/roles.h"
+
+struct queue_jobs;
+
+/* Dies on no memory. */
+struct queue_jobs *queue_jobs_new(struct child *);
+
+/* Hand out what is due, as far as the workers have room. */
+void queue_jobs_dispatch(struct queue_jobs *, struct spool *, int64_t now_ms);
+
+/* A worker's result. What is out of range, or not its own, is refused. */
+void queue_jobs_result(struct queue_jobs *, struct spool *, uint32_t instance,
+    const struct msg_rcpt_result *, int64_t now_ms);
+/* A worker is done with a job. */
+void queue_jobs_done(struct queue_jobs *, struct spool *, uint32_t instance,
+    uint64_t job, int64_t now_ms);
+/* The worker is gone: its jobs are ready again. */
+void queue_jobs_lost(struct queue_jobs *, struct spool *, uint32_t instance,
+    int64_t now_ms);
+
+/* The key of a domain's next hop: itself, or host:port of its `via` line. */
+void queue_jobs_next_hop(const struct conf *, const char *domain,
+    char key[SPOOL_DEST_SIZE]);
+/* What the configuration says of a next hop. */
+void queue_jobs_limits(const struct conf *, const char *key,
+    struct limit_conf *);
+
+#endif
