@@ -303,6 +303,12 @@ client_sent(struct client *c, size_t len, int64_t now)
 		c->since = now;
 }
 
+static int64_t
+time_for(enum step step)
+{
+	return (int64_t)client_steps[step].timeout_s * 1000;
+}
+
 int64_t
 client_deadline(const struct client *c)
 {
@@ -311,12 +317,11 @@ client_deadline(const struct client *c)
 	if (c->step == STEP_ENDED)
 		return CLIENT_NO_DEADLINE;
 	if (c->step == STEP_HANDSHAKE)
-		by = c->since + 1000 * client_steps[c->step].timeout_s;
+		by = c->since + time_for(c->step);
 	else if (buf_len(&c->out) > 0 || c->framing != FRAMING_NONE)
 		by = c->since + BLOCK_TIMEOUT_MS;
 	else if (is_awaiting(c))
-		by = c->since +
-		    1000 * client_steps[c->fifo[c->fifo_head].step].timeout_s;
+		by = c->since + time_for(c->fifo[c->fifo_head].step);
 	if (is_awaiting(c) && c->message_by != 0 && c->message_by < by)
 		by = c->message_by;
 	return by;

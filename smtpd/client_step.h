@@ -163,7 +163,7 @@ enum step client_give_up(struct client *, enum trouble_kind,
     const struct reply *, const char *detail);
 
 /* Settle a recipient, or all that are not yet settled. */
-void client_settle(struct client *, size_t slot, enum stage, enum trouble_kind,
+void client_settle(struct client *, size_t i, enum stage, enum trouble_kind,
     const struct reply *);
 void client_settle_all(struct client *, enum stage, enum trouble_kind,
     const struct reply *);

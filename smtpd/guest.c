@@ -13,6 +13,7 @@
 
 #define GROUPS_MAX 1024    /* of a local caller */
 #define FILE_BLOCK 65536   /* bytes of a transcript at a time */
+#define FILE_ROOM 131072   /* bytes held of it */
 #define OUTPUT_HIGH 65536  /* bytes that a slow reader may leave waiting */
 #define HAND_OVER_MS 10000 /* for the last reply to leave */
 
@@ -111,7 +112,7 @@ new_guest(struct door *door)
 	g->file = -1;
 	g->uid = -1;
 	submission_init(&g->sub);
-	buf_init(&g->in, 2 * FILE_BLOCK);
+	buf_init(&g->in, FILE_ROOM);
 	(void)strlcpy(g->hostname,
 	    conf->hostname != NULL ? conf->hostname : "localhost",
 	    sizeof g->hostname);
@@ -333,7 +334,7 @@ read_more(void *arg)
 {
 	struct guest *g = arg;
 	char *room = buf_room(&g->in, FILE_BLOCK);
-	ssize_t n = 0;
+	ssize_t n;
 
 	if (g->wait == GUEST_TALKS && !g->closed && room != NULL) {
 		n = read(g->file, room, FILE_BLOCK);

@@ -65,10 +65,6 @@ struct guest {
 };
 
 RB_HEAD(guests_by_id, guest);
-/* clang-format off */
-int guest_compare(const struct guest *, const struct guest *);
-RB_PROTOTYPE(guests_by_id, guest, by_id, guest_compare)
-/* clang-format on */
 TAILQ_HEAD(guests, guest);
 
 /* What all guests share: the state of the listener. */

@@ -14,14 +14,16 @@
 
 #define WAIT_MS 300000 /* for the queue; RFC 5321 4.5.3.2.6 gives 10 min */
 
-int
-guest_compare(const struct guest *a, const struct guest *b)
+static int
+compare(const struct guest *a, const struct guest *b)
 {
 	return a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* RB_GENERATE_STATIC() of libbsd 0.11 needs an __unused that it lacks. */
 /* clang-format off */
-RB_GENERATE(guests_by_id, guest, by_id, guest_compare)
+RB_GENERATE_INTERNAL(guests_by_id, guest, by_id, compare,
+    static __attribute__((unused)))
 /* clang-format on */
 
 struct guest *

@@ -64,7 +64,8 @@ keep_text(struct reply_parser *p, const char *text, size_t len)
 	if (p->lines > 0)
 		*to++ = '\n';
 	for (i = 0; i < len; i++)
-		*to++ = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+		*to++ =
+		    (char)(text[i] >= ' ' && text[i] <= '~' ? text[i] : '?');
 	*to = '\0';
 	p->text_len = (size_t)(to - p->reply.text);
 }

@@ -18,17 +18,17 @@
 /* ---- what we say ---- */
 
 static void
-put_line(struct server *s, const char *line)
+put_line(struct server *s, char *line)
 {
-	char clean[1024];
-	size_t i;
+	char *p;
 
-	for (i = 0; line[i] != '\0' && i < sizeof clean - 1; i++)
-		clean[i] = line[i] >= ' ' && line[i] <= '~' ? line[i] : '?';
-	clean[i] = '\0';
+	for (p = line; *p != '\0'; p++) {
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+	}
 	if (s->params.trace != NULL)
-		s->params.trace(s->params.trace_arg, '>', clean);
-	buf_add(&s->out, clean, i);
+		s->params.trace(s->params.trace_arg, '>', line);
+	buf_adds(&s->out, line);
 	buf_add(&s->out, "\r\n", 2);
 }
 
@@ -49,6 +49,8 @@ server_reply_more(struct server *s, int code, const char *fmt, ...)
 static void
 note_refusal(struct server *s, int code, const char *line)
 {
+	char goodbye[] = "421 4.7.0 too many errors, closing";
+
 	if (code < 400)
 		return;
 	if (s->refusal == 0) {
@@ -59,7 +61,7 @@ note_refusal(struct server *s, int code, const char *line)
 		return;
 	if (++s->errors ==
 	    (s->params.may_relay ? ERRORS_MAX_TRUSTED : ERRORS_MAX)) {
-		put_line(s, "421 4.7.0 too many errors, closing");
+		put_line(s, goodbye);
 		server_end(s);
 	}
 }

@@ -58,6 +58,13 @@ server_smuggling(struct server *s)
 	server_end(s);
 }
 
+/* What one byte of content decides. */
+struct byte_sense {
+	bool keep; /* it is content */
+	bool end;  /* all content is complete */
+	bool bad;  /* CR and LF are not a pair */
+};
+
 /*
  * One stretch of a line, from inside it: up to its CRLF or to "end". Returns
  * the byte behind it, or NULL where CR and LF are not a pair.
@@ -86,22 +93,31 @@ scan_line(struct server *s, const char *p, const char *end)
 	return lf + 1;
 }
 
-/* The places where a single byte decides. Returns false where it is wrong. */
+/* Does the byte stand where it decides alone? Then "v" says what. */
 static bool
-take_byte(struct server *s, char c, bool *keep, bool *done)
+take_byte(struct server *s, char c, struct byte_sense *v)
 {
-	*keep = false;
 	switch (s->place) {
+	case PLACE_START:
+		if (s->phase != PHASE_DATA || c != '.')
+			return false;
+		s->place = PLACE_DOT;
+		return true;
+	case PLACE_DOT:
+		if (c != '\r')
+			return false;
+		s->place = PLACE_DOT_CR;
+		return true;
 	case PLACE_DOT_CR:
-		*done = c == '\n';
-		return c == '\n';
+		v->end = c == '\n';
+		v->bad = !v->end;
+		return true;
 	case PLACE_CR:
-		*keep = true;
+		v->keep = true;
+		v->bad = c != '\n';
 		s->place = PLACE_START;
 		s->line_len = 0;
-		return c == '\n';
-	case PLACE_START:
-	case PLACE_DOT:
+		return true;
 	case PLACE_IN:
 		break;
 	}
@@ -116,34 +132,29 @@ static const char *
 take_content(struct server *s, const char *p, const char *end, char *to,
     bool *done)
 {
-	bool keep, dots = s->phase == PHASE_DATA;
+	struct byte_sense v = { false, false, false };
 	const char *next;
 
 	s->content = to;
-	*done = false;
-	while (p < end && !*done) {
-		if (s->place == PLACE_START && dots && *p == '.') {
-			s->place = PLACE_DOT;
-			p++;
-		} else if (s->place == PLACE_DOT && *p == '\r') {
-			s->place = PLACE_DOT_CR;
-			p++;
-		} else if (s->place == PLACE_DOT_CR || s->place == PLACE_CR) {
-			if (!take_byte(s, *p, &keep, done))
-				return NULL;
-			if (keep)
-				*to++ = *p;
-			p++;
+	while (p < end && !v.end) {
+		v.keep = false;
+		if (take_byte(s, *p, &v)) {
+			next = p + 1;
 		} else {
 			s->place = PLACE_IN;
-			if ((next = scan_line(s, p, end)) == NULL)
-				return NULL;
+			next = scan_line(s, p, end);
+			v.keep = true;
+		}
+		if (next == NULL || v.bad)
+			return NULL;
+		if (v.keep) {
 			if (to != p)
 				memmove(to, p, (size_t)(next - p));
 			to += next - p;
-			p = next;
 		}
+		p = next;
 	}
+	*done = v.end;
 	s->content_len = (size_t)(to - s->content);
 	return p;
 }

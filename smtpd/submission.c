@@ -116,7 +116,7 @@ copy_value(const char *p, const char *end, char *out, size_t size)
 		    !(p + 1 < end && (p[1] == ' ' || p[1] == '\t')))
 			break;
 		if (*p != '\r' && *p != '\n' && *p != ' ' && *p != '\t')
-			out[len++] = *p > ' ' && *p <= '~' ? *p : '?';
+			out[len++] = (char)(*p > ' ' && *p <= '~' ? *p : '?');
 	}
 	out[len] = '\0';
 }
