@@ -291,11 +291,10 @@ struct spool_dest {
 	bool down;          /* waits for a probe */
 	int64_t next_ms;    /* of the probe, if down */
 	const char *reason; /* why it is down; "" */
-	uint64_t oldest;    /* an id not younger than its oldest message */
 };
 /* Destinations by name: "after" is the last key seen, "" to begin. false: the
  * end. *dest is valid until the next call of the spool. */
-bool spool_dest_next(const struct spool *, const char *after,
+bool spool_dest_next(struct spool *, const char *after,
     struct spool_dest *dest);
 
 #endif

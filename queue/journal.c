@@ -1,0 +1,477 @@
+#include "queue/journal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "queue/crc.h"
+#include "queue/journal_state.h"
+
+#define BUF_MAX (1U << 20) /* bytes gathered before they are written out */
+#define RESERVE 16 /* one part in so many of a segment is kept for results */
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+    "the format on disk is little-endian");
+static_assert(sizeof(struct rec_head) == 32, "no padding");
+static_assert(sizeof(struct seg_head) % 8 == 0, "records are aligned");
+static_assert(sizeof(struct rec_void) % 8 == 0, "records are aligned");
+
+struct journal *
+journal_new(int dirfd, const struct disk *disk, uint32_t segment, uint32_t once,
+    const struct journal_hooks *hooks)
+{
+	struct journal *j;
+
+	j = calloc(1, sizeof *j);
+	if (j == NULL)
+		return NULL;
+	j->dirfd = dirfd;
+	j->disk = disk;
+	j->segment = segment;
+	j->once = once;
+	j->hooks = *hooks;
+	return j;
+}
+
+void
+journal_free(struct journal *j)
+{
+	size_t i;
+
+	if (j == NULL)
+		return;
+	for (i = 0; i < j->count; i++) {
+		if (j->segs[i]->fd != -1)
+			(void)close(j->segs[i]->fd);
+		free(j->segs[i]);
+	}
+	free(j->segs);
+	free(j->buf.mem);
+	free(j->index.mem);
+	free(j->redo.mem);
+	free(j->scratch.mem);
+	free(j);
+}
+
+/* What of a segment is not known to be durable shall never count. */
+static void
+give_up_segment(struct journal *j, struct segment *seg)
+{
+	struct rec_void *v;
+
+	v = j->void_count == 0 ? NULL : &j->voids[j->void_count - 1];
+	if (v != NULL && seg->synced == 0 && seg->seq > v->through)
+		v->through = seg->seq;
+	else if (j->void_count < JOURNAL_VOIDS) {
+		v = &j->voids[j->void_count++];
+		v->seq = seg->seq;
+		v->from = seg->synced;
+		v->through = seg->seq;
+		v->reserved = 0;
+	}
+	seg->end = seg->synced;
+	seg->index_len = 0;
+	seg->sealed = false;
+	seg->dirty = false;
+	seg->syncing = false;
+}
+
+void
+journal_fail(struct journal *j, int error)
+{
+	size_t i;
+
+	for (i = 0; i < j->count; i++)
+		if (j->segs[i]->dirty || j->segs[i]->syncing ||
+		    j->segs[i] == j->current)
+			give_up_segment(j, j->segs[i]);
+	j->current = NULL;
+	j->buf.len = 0;
+	j->index.len = 0;
+	j->error = error;
+	j->sync_lost = j->syncing;
+	j->hooks.failed(j->hooks.arg, error);
+	errno = error;
+}
+
+/* ---- append ---- */
+
+static int
+check_size(const struct journal *j, const struct journal_rec *rec)
+{
+	uint64_t len, most;
+
+	len = (uint64_t)rec->brief_len + rec->text_len + rec->body_len;
+	most = j->segment;
+	if (rec->type == j->once)
+		most -= most / RESERVE;
+	most -= sizeof(struct seg_head) +
+	    JOURNAL_VOIDS * (sizeof(struct rec_head) + sizeof(struct rec_void));
+	if (len + sizeof(struct rec_head) + 8 <= most)
+		return 0;
+	errno = EFBIG;
+	return -1;
+}
+
+/* Make sure that "size" bytes fit in the current segment. */
+static int
+make_room(struct journal *j, uint32_t type, uint32_t size)
+{
+	uint32_t limit;
+
+	if (j->current == NULL)
+		return segment_begin(j);
+	limit = j->segment;
+	if (type == j->once)
+		limit -= limit / RESERVE;
+	if (j->current->end + size > limit)
+		return segment_begin(j);
+	if (j->buf.len > BUF_MAX)
+		return segment_flush(j);
+	return 0;
+}
+
+static int
+read_body(int fd, char *to, size_t len)
+{
+	ssize_t n;
+	size_t have;
+
+	for (have = 0; have < len; have += (size_t)n) {
+		n = pread(fd, to + have, len - have, (off_t)have);
+		if (n == -1 && errno == EINTR)
+			n = 0;
+		else if (n <= 0) {
+			if (n == 0)
+				errno = EINVAL; /* shorter than was said */
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int
+put_index(struct journal *j, const struct journal_rec *rec, uint32_t size)
+{
+	struct seg_entry entry;
+	size_t len;
+
+	entry.id = rec->id;
+	entry.off = j->current->end;
+	entry.len = size;
+	entry.type = rec->type;
+	entry.brief_len = rec->brief_len;
+	len = (sizeof entry + rec->brief_len + 7) & ~(size_t)7;
+	if (bytes_reserve(&j->index, len) == -1)
+		return -1;
+	memset(j->index.mem + j->index.len, 0, len);
+	memcpy(j->index.mem + j->index.len, &entry, sizeof entry);
+	if (rec->brief_len > 0)
+		memcpy(j->index.mem + j->index.len + sizeof entry, rec->brief,
+		    rec->brief_len);
+	j->index.len += len;
+	return 0;
+}
+
+/* The record at the end of the buffer. */
+static int
+put_record(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
+{
+	struct rec_head head;
+	uint32_t size;
+	char *at, *body;
+
+	memset(&head, 0, sizeof head);
+	head.nonce = j->current->nonce;
+	head.len = rec->brief_len + rec->text_len + rec->body_len;
+	head.brief_len = rec->brief_len;
+	head.text_len = rec->text_len;
+	head.type = rec->type;
+	head.id = rec->id;
+	size = record_size(head.len);
+	if (bytes_reserve(&j->buf, size) == -1)
+		return -1;
+	at = j->buf.mem + j->buf.len;
+	memset(at + size - 8, 0, 8);
+	body = at + sizeof head;
+	if (rec->brief_len > 0)
+		memcpy(body, rec->brief, rec->brief_len);
+	body += rec->brief_len;
+	if (rec->text_len > 0)
+		memcpy(body, rec->text, rec->text_len);
+	body += rec->text_len;
+	if (rec->body != NULL && rec->body_len > 0)
+		memcpy(body, rec->body, rec->body_len);
+	else if (read_body(rec->body_fd, body, rec->body_len) == -1)
+		return -1;
+	if (put_index(j, rec, size) == -1)
+		return -1;
+	memcpy(at, &head, sizeof head);
+	head.crc = crc32c(0, at + sizeof head.crc,
+	    sizeof head - sizeof head.crc + head.len);
+	memcpy(at, &head.crc, sizeof head.crc);
+	j->buf.len += size;
+	*pos = JOURNAL_POS(j->current->seq, j->current->end);
+	j->current->end += size;
+	j->current->records++;
+	j->mark += size;
+	j->dirty = true;
+	return 0;
+}
+
+/* Remember the record until it is durable. */
+static int
+keep_redo(struct journal *j, const struct journal_rec *rec, uint64_t pos)
+{
+	struct redo redo;
+	char *at;
+
+	memset(&redo, 0, sizeof redo);
+	redo.mark = j->mark;
+	redo.pos = pos;
+	redo.id = rec->id;
+	redo.type = rec->type;
+	redo.brief_len = rec->brief_len;
+	redo.text_len = rec->text_len;
+	redo.size =
+	    (uint32_t)(sizeof redo + rec->brief_len + rec->text_len + 7) & ~7U;
+	if (bytes_reserve(&j->redo, redo.size) == -1)
+		return -1;
+	at = j->redo.mem + j->redo.len;
+	memcpy(at, &redo, sizeof redo);
+	at += sizeof redo;
+	if (rec->brief_len > 0)
+		memcpy(at, rec->brief, rec->brief_len);
+	if (rec->text_len > 0)
+		memcpy(at + rec->brief_len, rec->text, rec->text_len);
+	j->redo.len += redo.size;
+	return 0;
+}
+
+/* Write what was lost with its group once more. */
+static int
+write_redo(struct journal *j)
+{
+	struct bytes old;
+	struct journal_rec rec;
+	struct redo redo;
+	uint64_t pos;
+	size_t at;
+	int result;
+
+	old = j->redo;
+	at = j->redo_start;
+	memset(&j->redo, 0, sizeof j->redo);
+	j->redo_start = 0;
+	result = 0;
+	for (; at < old.len; at += redo.size) {
+		memcpy(&redo, old.mem + at, sizeof redo);
+		memset(&rec, 0, sizeof rec);
+		rec.type = redo.type;
+		rec.id = redo.id;
+		rec.brief = old.mem + at + sizeof redo;
+		rec.brief_len = redo.brief_len;
+		rec.text = old.mem + at + sizeof redo + redo.brief_len;
+		rec.text_len = redo.text_len;
+		pos = 0;
+		if (journal_append(j, &rec, &pos) == -1)
+			result = -1;
+		else if (j->hooks.moved != NULL)
+			j->hooks.moved(j->hooks.arg, rec.type, rec.id, redo.pos,
+			    pos);
+	}
+	free(old.mem);
+	return result;
+}
+
+/* After a failure: a new segment, void records, then the lost results. */
+static int
+revive(struct journal *j)
+{
+	if (segment_begin(j) == -1) {
+		j->error = errno;
+		return -1;
+	}
+	return write_redo(j);
+}
+
+static int
+append_result(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
+{
+	int error;
+
+	*pos = 0;
+	error = 0;
+	if ((j->current == NULL && j->error != 0) ||
+	    make_room(j, rec->type,
+		record_size(rec->brief_len + rec->text_len)) == -1 ||
+	    j->current == NULL || put_record(j, rec, pos) == -1)
+		error = j->error != 0 ? j->error : errno;
+	if (keep_redo(j, rec, *pos) == -1 && error == 0)
+		error = ENOMEM;
+	if (error == 0)
+		return 0;
+	errno = error;
+	return -1;
+}
+
+int
+journal_append(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
+{
+	uint32_t size;
+
+	if (check_size(j, rec) == -1)
+		return -1;
+	if (rec->type != j->once)
+		return append_result(j, rec, pos);
+	size = record_size(rec->brief_len + rec->text_len + rec->body_len);
+	if (j->current == NULL && j->error != 0 && revive(j) == -1)
+		return -1;
+	if (make_room(j, rec->type, size) == -1) {
+		j->error = errno;
+		return -1;
+	}
+	if (put_record(j, rec, pos) == -1)
+		return -1;
+	j->error = 0;
+	return 0;
+}
+
+/* ---- group commit ---- */
+
+uint64_t
+journal_mark(const struct journal *j)
+{
+	return j->mark;
+}
+
+uint64_t
+journal_synced_mark(const struct journal *j)
+{
+	return j->synced_mark;
+}
+
+bool
+journal_is_dirty(const struct journal *j)
+{
+	return j->dirty || (j->current == NULL && j->redo.len > j->redo_start);
+}
+
+int
+journal_error(const struct journal *j)
+{
+	return j->error;
+}
+
+static int
+list_files(struct journal *j, int fds[JOURNAL_SYNC_FILES])
+{
+	struct segment *seg;
+	size_t i;
+	int count;
+
+	count = 0;
+	for (i = 0; i < j->count; i++) {
+		seg = j->segs[i];
+		if (seg->dead)
+			seg->dead_syncing = true;
+		if (!seg->dirty || count >= JOURNAL_SYNC_FILES - 1)
+			continue;
+		seg->dirty = false;
+		seg->syncing = true;
+		seg->sync_end = seg->end;
+		fds[count++] = seg->fd;
+	}
+	if (j->dir_dirty)
+		fds[count++] = j->dirfd;
+	j->dir_dirty = false;
+	return count;
+}
+
+int
+journal_sync_begin(struct journal *j, int fds[JOURNAL_SYNC_FILES], int *count)
+{
+	if (j->syncing || !journal_is_dirty(j))
+		return 0;
+	if (j->current == NULL && j->redo.len > j->redo_start &&
+	    revive(j) == -1)
+		return -1;
+	if (j->current != NULL && segment_flush(j) == -1)
+		return -1;
+	*count = list_files(j, fds);
+	j->syncing = true;
+	j->sync_lost = false;
+	j->voids_syncing = j->void_count;
+	j->sync_mark = j->mark;
+	j->dirty = false;
+	return 1;
+}
+
+/* The folder is synced: what was deleted is gone. */
+static void
+drop_dead(struct journal *j)
+{
+	size_t from, to;
+
+	for (from = to = 0; from < j->count; from++) {
+		if (j->segs[from]->dead_syncing)
+			free(j->segs[from]);
+		else
+			j->segs[to++] = j->segs[from];
+	}
+	j->count = to;
+}
+
+static void
+drop_redo(struct journal *j)
+{
+	struct redo redo;
+
+	while (j->redo_start < j->redo.len) {
+		memcpy(&redo, j->redo.mem + j->redo_start, sizeof redo);
+		if (redo.mark > j->synced_mark)
+			break;
+		j->redo_start += redo.size;
+	}
+	if (j->redo_start == 0 || j->redo_start < j->redo.len / 2)
+		return;
+	j->redo.len -= j->redo_start;
+	memmove(j->redo.mem, j->redo.mem + j->redo_start, j->redo.len);
+	j->redo_start = 0;
+}
+
+void
+journal_synced(struct journal *j, int error)
+{
+	struct segment *seg;
+	size_t i;
+
+	if (!j->syncing)
+		return;
+	j->syncing = false;
+	if (j->sync_lost)
+		return;
+	if (error != 0) {
+		j->dir_dirty = true;
+		journal_fail(j, error);
+		return;
+	}
+	for (i = 0; i < j->count; i++) {
+		seg = j->segs[i];
+		if (!seg->syncing)
+			continue;
+		seg->syncing = false;
+		seg->synced = seg->sync_end;
+	}
+	j->synced_mark = j->sync_mark;
+	j->void_count -= j->voids_syncing;
+	memmove(j->voids, j->voids + j->voids_syncing,
+	    j->void_count * sizeof j->voids[0]);
+	j->voids_syncing = 0;
+	drop_dead(j);
+	drop_redo(j);
+	if (j->current != NULL)
+		j->error = 0;
+}

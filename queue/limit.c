@@ -1,0 +1,119 @@
+#include "queue/limit.h"
+
+#include <string.h>
+
+void
+limit_init(struct limit *limit, const struct limit_conf *conf)
+{
+	memset(limit, 0, sizeof *limit);
+	limit->window = LIMIT_FIRST;
+	limit_change(limit, conf);
+}
+
+void
+limit_change(struct limit *limit, const struct limit_conf *conf)
+{
+	limit->conf = *conf;
+	if (limit->conf.connections < 1)
+		limit->conf.connections = 1;
+	if (limit->window > limit->conf.connections)
+		limit->window = limit->conf.connections;
+	if (limit->conf.rate == 0 || limit->conf.rate_ms <= 0)
+		limit->conf.rate_ms = 0;
+}
+
+unsigned
+limit_width(const struct limit *limit)
+{
+	return limit->failures > 0 ? 1 : limit->window;
+}
+
+/* Jobs that may be under way: a dead destination is probed by one. */
+static unsigned
+jobs_allowed(const struct limit *limit)
+{
+	if (limit->failures > 0)
+		return 1;
+	if (!limit->proven)
+		return limit->window;
+	return limit->window * LIMIT_PER_SESSION;
+}
+
+int64_t
+limit_next(const struct limit *limit, int64_t now_ms)
+{
+	int64_t early;
+
+	if (limit->busy >= jobs_allowed(limit))
+		return INT64_MAX;
+	if (limit->down_until_ms > now_ms)
+		return limit->down_until_ms;
+	if (limit->conf.rate_ms == 0)
+		return 0;
+	/* The bucket holds one period's worth (generic cell rate). */
+	early = limit->rate_full_ms - limit->conf.rate_ms;
+	if (early + limit->conf.rate_ms / limit->conf.rate > now_ms)
+		return early + limit->conf.rate_ms / limit->conf.rate;
+	return 0;
+}
+
+void
+limit_begin(struct limit *limit, int64_t now_ms)
+{
+	limit->busy++;
+	if (limit->conf.rate_ms == 0)
+		return;
+	if (limit->rate_full_ms < now_ms)
+		limit->rate_full_ms = now_ms;
+	limit->rate_full_ms += limit->conf.rate_ms / limit->conf.rate;
+}
+
+void
+limit_end(struct limit *limit)
+{
+	if (limit->busy > 0)
+		limit->busy--;
+}
+
+void
+limit_worked(struct limit *limit)
+{
+	limit->proven = true;
+	limit->failures = 0;
+	limit->down_until_ms = 0;
+	if (limit->window >= limit->conf.connections)
+		return;
+	/* Doubles while every session has had its success. */
+	if (++limit->grown >= LIMIT_PER_SESSION) {
+		limit->window++;
+		limit->grown = 0;
+	}
+}
+
+bool
+limit_failed(struct limit *limit, int64_t began_ms, int64_t now_ms,
+    int64_t until_ms)
+{
+	if (began_ms <= limit->failed_ms)
+		return false;
+	limit->proven = false;
+	limit->failures++;
+	limit->failed_ms = now_ms;
+	limit->down_until_ms = until_ms;
+	limit->window = limit->window / 2;
+	if (limit->window < 1)
+		limit->window = 1;
+	limit->grown = 0;
+	return true;
+}
+
+void
+limit_forgive(struct limit *limit)
+{
+	limit->failures = 0;
+	limit->down_until_ms = 0;
+	if (limit->window < LIMIT_FIRST)
+		limit->window = LIMIT_FIRST < limit->conf.connections
+		    ? LIMIT_FIRST
+		    : limit->conf.connections;
+}

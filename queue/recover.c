@@ -1,0 +1,506 @@
+#include "queue/recover.h"
+
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "queue/crc.h"
+#include "queue/journal_state.h"
+
+struct recover {
+	struct journal *j;
+	const struct recover_hooks *hooks;
+	struct rec_void voids[256];
+	size_t void_count;
+};
+
+__attribute__((format(printf, 2, 3))) static void
+tell(const struct recover_hooks *hooks, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	hooks->trouble(hooks->arg, text);
+}
+
+/* ---- one segment's bytes ---- */
+
+/* A whole and good record at "off"? Its size, or 0. */
+static uint32_t
+good_record(const struct segment *seg, const char *mem, uint32_t len,
+    uint32_t off, struct rec_head *head)
+{
+	uint32_t size;
+
+	if (len - off < sizeof *head)
+		return 0;
+	memcpy(head, mem + off, sizeof *head);
+	if (head->nonce != seg->nonce || head->len > len - off - sizeof *head ||
+	    head->brief_len > head->len ||
+	    head->text_len > head->len - head->brief_len)
+		return 0;
+	size = record_size(head->len);
+	if (size > len - off ||
+	    crc32c(0, mem + off + sizeof head->crc,
+		sizeof *head - sizeof head->crc + head->len) != head->crc)
+		return 0;
+	return size;
+}
+
+struct scan {
+	const struct segment *seg;
+	const char *mem;
+	uint32_t len;
+	uint32_t end; /* behind the last good record */
+	void *arg;
+	void (*each)(void *arg, const struct seg_entry *, const void *brief,
+	    uint64_t pos);
+	/* Bytes between good records; NULL: not told. */
+	void (*damaged)(void *arg, const char *mem, uint32_t from, uint32_t to);
+};
+
+static void
+give_record(struct scan *s, const struct rec_head *head, uint32_t off,
+    uint32_t size)
+{
+	struct seg_entry entry;
+
+	if (s->each == NULL || head->type < REC_FIRST)
+		return;
+	entry.id = head->id;
+	entry.off = off;
+	entry.len = size;
+	entry.type = head->type;
+	entry.brief_len = head->brief_len;
+	s->each(s->arg, &entry, s->mem + off + sizeof *head,
+	    JOURNAL_POS(s->seg->seq, off));
+}
+
+static void
+scan_records(struct scan *s)
+{
+	struct rec_head head;
+	uint32_t off, size;
+
+	off = sizeof(struct seg_head);
+	s->end = off;
+	while (off < s->len) {
+		size = good_record(s->seg, s->mem, s->len, off, &head);
+		if (size == 0) {
+			off += 8;
+			continue;
+		}
+		if (off > s->end && s->damaged != NULL)
+			s->damaged(s->arg, s->mem, s->end, off);
+		give_record(s, &head, off, size);
+		off += size;
+		s->end = off;
+	}
+}
+
+/* The bytes of a segment up to "len", to free(3). */
+static char *
+read_segment(const struct segment *seg, uint32_t len)
+{
+	char *mem;
+
+	mem = malloc(len == 0 ? 1 : len);
+	if (mem != NULL && segment_read(seg, mem, len, 0) == -1) {
+		free(mem);
+		mem = NULL;
+	}
+	return mem;
+}
+
+/* ---- the index ---- */
+
+static char *
+read_index(const struct segment *seg, uint32_t crc)
+{
+	char *mem;
+
+	mem = malloc(seg->index_len == 0 ? 1 : seg->index_len);
+	if (mem != NULL &&
+	    (segment_read(seg, mem, seg->index_len, seg->end) == -1 ||
+		crc32c(0, mem, seg->index_len) != crc)) {
+		free(mem);
+		mem = NULL;
+	}
+	return mem;
+}
+
+static void
+each_entry(const struct segment *seg, const char *mem, uint32_t len,
+    void (*each)(void *arg, const struct seg_entry *, const void *brief,
+	uint64_t pos),
+    void *arg)
+{
+	struct seg_entry entry;
+	uint32_t at;
+
+	for (at = 0; len - at >= sizeof entry;
+	     at += (uint32_t)(sizeof entry + entry.brief_len + 7) & ~7U) {
+		memcpy(&entry, mem + at, sizeof entry);
+		if (entry.brief_len > len - at - sizeof entry)
+			return;
+		if (entry.off < seg->end && entry.type >= REC_FIRST)
+			each(arg, &entry, mem + at + sizeof entry,
+			    JOURNAL_POS(seg->seq, entry.off));
+	}
+}
+
+static int
+read_tail(const struct segment *seg, int64_t size, struct seg_tail *tail)
+{
+	if (size < (int64_t)(sizeof(struct seg_head) + sizeof *tail) ||
+	    size > UINT32_MAX ||
+	    segment_read(seg, tail, sizeof *tail,
+		(uint32_t)(size - (int64_t)sizeof *tail)) == -1 ||
+	    tail->magic != JOURNAL_TAIL_MAGIC ||
+	    tail->crc != crc32c(0, tail, offsetof(struct seg_tail, crc)) ||
+	    tail->nonce != seg->nonce ||
+	    (int64_t)tail->index_off + tail->index_len +
+		    (int64_t)sizeof *tail !=
+		size)
+		return -1;
+	return 0;
+}
+
+int
+journal_replay(struct journal *j, struct segment *seg,
+    void (*each)(void *arg, const struct seg_entry *, const void *brief,
+	uint64_t pos),
+    void *arg)
+{
+	struct seg_tail tail;
+	struct scan s;
+	struct stat st;
+	char *mem;
+
+	(void)j;
+	if (seg->sealed && fstat(seg->fd, &st) == 0 &&
+	    read_tail(seg, st.st_size, &tail) == 0 &&
+	    (mem = read_index(seg, tail.index_crc)) != NULL) {
+		each_entry(seg, mem, tail.index_len, each, arg);
+		free(mem);
+		return 0;
+	}
+	memset(&s, 0, sizeof s);
+	s.seg = seg;
+	s.len = seg->end;
+	s.mem = mem = read_segment(seg, s.len);
+	if (mem == NULL)
+		return -1;
+	s.each = each;
+	s.arg = arg;
+	scan_records(&s);
+	free(mem);
+	return 0;
+}
+
+/* ---- a segment that was not sealed ---- */
+
+struct mend {
+	struct recover *r;
+	struct segment *seg;
+	struct bytes index;
+	bool no_memory;
+};
+
+static void
+index_entry(void *arg, const struct seg_entry *entry, const void *brief,
+    uint64_t pos)
+{
+	struct mend *m;
+	size_t len;
+	char *at;
+
+	(void)pos;
+	m = arg;
+	len = (sizeof *entry + entry->brief_len + 7) & ~(size_t)7;
+	if (bytes_reserve(&m->index, len) == -1) {
+		m->no_memory = true;
+		return;
+	}
+	at = m->index.mem + m->index.len;
+	memset(at, 0, len);
+	memcpy(at, entry, sizeof *entry);
+	if (entry->brief_len > 0)
+		memcpy(at + sizeof *entry, brief, entry->brief_len);
+	m->index.len += len;
+}
+
+static void
+keep_damaged(void *arg, const char *mem, uint32_t from, uint32_t to)
+{
+	const struct disk *disk;
+	struct mend *m;
+	char name[64];
+	int fd;
+
+	m = arg;
+	disk = m->r->j->disk;
+	(void)snprintf(name, sizeof name, "damaged/%08x-%08x", m->seg->seq,
+	    from);
+	fd = disk->openat(disk->arg, m->r->j->dirfd, name,
+	    O_WRONLY | O_CREAT | O_TRUNC);
+	tell(m->r->hooks,
+	    "segment %08x is damaged at %u: %u bytes %s %s; a message may be"
+	    " lost",
+	    m->seg->seq, from, to - from,
+	    fd == -1 ? "could not be kept in" : "are kept in", name);
+	if (fd == -1)
+		return;
+	(void)disk->pwrite(disk->arg, fd, mem + from, to - from, 0);
+	(void)disk->fsync(disk->arg, fd);
+	(void)close(fd);
+}
+
+/* Find its end, cut it there, seal it. */
+static int
+mend_segment(struct recover *r, struct segment *seg, uint32_t len)
+{
+	struct mend m;
+	struct scan s;
+	char *mem;
+
+	memset(&m, 0, sizeof m);
+	m.r = r;
+	m.seg = seg;
+	memset(&s, 0, sizeof s);
+	s.seg = seg;
+	s.len = len;
+	s.mem = mem = read_segment(seg, len);
+	if (mem == NULL)
+		return -1;
+	s.arg = &m;
+	s.each = index_entry;
+	s.damaged = keep_damaged;
+	scan_records(&s);
+	free(mem);
+	seg->end = s.end;
+	if (!m.no_memory && segment_seal(r->j, seg, &m.index) == 0)
+		(void)r->j->disk->fsync(r->j->disk->arg, seg->fd);
+	seg->synced = seg->end;
+	free(m.index.mem);
+	return 0;
+}
+
+/* The segment's own number; from its first record if its head is damaged. */
+static int
+read_nonce(struct recover *r, struct segment *seg)
+{
+	struct seg_head head;
+	struct rec_head first;
+
+	if (segment_read(seg, &head, sizeof head, 0) == -1)
+		return -1;
+	if (head.magic == JOURNAL_MAGIC &&
+	    head.crc == crc32c(0, &head, offsetof(struct seg_head, crc))) {
+		seg->nonce = head.nonce;
+		return head.seq == seg->seq ? 0 : -1;
+	}
+	if (segment_read(seg, &first, sizeof first, sizeof head) == -1 ||
+	    first.nonce == 0)
+		return -1;
+	tell(r->hooks, "the head of segment %08x is damaged", seg->seq);
+	seg->nonce = first.nonce;
+	return 0;
+}
+
+static void
+open_segment(struct recover *r, struct segment *seg)
+{
+	struct seg_tail tail;
+	struct stat st;
+	uint32_t len;
+
+	if (fstat(seg->fd, &st) == -1 || read_nonce(r, seg) == -1)
+		return;
+	if (read_tail(seg, st.st_size, &tail) == 0) {
+		seg->end = tail.index_off;
+		seg->synced = seg->end;
+		seg->index_len = tail.index_len;
+		seg->sealed = true;
+		return;
+	}
+	len =
+	    st.st_size > UINT32_MAX - 7 ? UINT32_MAX - 7 : (uint32_t)st.st_size;
+	if (mend_segment(r, seg, len) == -1)
+		tell(r->hooks, "segment %08x cannot be read: %s", seg->seq,
+		    strerror(errno));
+}
+
+/* ---- all of them ---- */
+
+static void
+collect_voids(struct recover *r, struct segment *seg)
+{
+	struct journal_rec rec;
+	uint64_t pos;
+
+	pos = JOURNAL_POS(seg->seq, sizeof(struct seg_head));
+	while (journal_load(r->j, pos, &rec) == 0 && rec.type == REC_VOID &&
+	    rec.brief_len == sizeof r->voids[0]) {
+		if (r->void_count < sizeof r->voids / sizeof r->voids[0])
+			memcpy(&r->voids[r->void_count++], rec.brief,
+			    sizeof r->voids[0]);
+		pos += record_size(rec.brief_len);
+	}
+}
+
+static void
+apply_void(struct recover *r, const struct rec_void *v)
+{
+	struct segment *seg;
+	size_t i;
+
+	for (i = 0; i < r->j->count; i++) {
+		seg = r->j->segs[i];
+		if (seg->seq == v->seq && v->from < seg->end)
+			seg->end = v->from;
+		else if (seg->seq > v->seq && seg->seq <= v->through)
+			seg->end = 0;
+		else
+			continue;
+		seg->synced = seg->end;
+	}
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	uint32_t x, y;
+
+	x = *(const uint32_t *)a;
+	y = *(const uint32_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+static bool
+parse_name(const char *name, const char *prefix, uint32_t *seq)
+{
+	char back[JOURNAL_NAME_SIZE];
+	size_t len;
+
+	len = strlen(prefix);
+	if (strncmp(name, prefix, len) != 0)
+		return false;
+	*seq = (uint32_t)strtoul(name + len, NULL, 16);
+	(void)snprintf(back, sizeof back, "%s%08x", prefix, *seq);
+	return strcmp(name, back) == 0;
+}
+
+static void
+adopt_spare(struct journal *j, uint32_t seq, const char *name)
+{
+	if (j->spare_count < JOURNAL_SPARES)
+		j->spares[j->spare_count++] = seq;
+	else
+		(void)j->disk->unlinkat(j->disk->arg, j->dirfd, name);
+	if (seq > j->last_seq)
+		j->last_seq = seq;
+}
+
+/* Numbers of the segments, to free(3); spares are adopted at once. */
+static int
+list_segments(struct journal *j, uint32_t **seqs, size_t *count)
+{
+	struct dirent *entry;
+	struct bytes list;
+	uint32_t seq;
+	DIR *dir;
+	int fd;
+
+	memset(&list, 0, sizeof list);
+	fd = openat(j->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd == -1 ? NULL : fdopendir(fd);
+	if (dir == NULL) {
+		if (fd != -1)
+			(void)close(fd);
+		return -1;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		if (parse_name(entry->d_name, "spare-", &seq))
+			adopt_spare(j, seq, entry->d_name);
+		else if (parse_name(entry->d_name, "seg-", &seq) &&
+		    bytes_reserve(&list, sizeof seq) == 0) {
+			memcpy(list.mem + list.len, &seq, sizeof seq);
+			list.len += sizeof seq;
+		}
+	}
+	(void)closedir(dir);
+	*count = list.len / sizeof seq;
+	*seqs = (uint32_t *)(void *)list.mem;
+	if (*count > 1)
+		qsort(*seqs, *count, sizeof seq, by_number);
+	return 0;
+}
+
+static int
+adopt_segments(struct recover *r, const uint32_t *seqs, size_t count)
+{
+	char name[JOURNAL_NAME_SIZE];
+	struct segment *seg;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < count; i++) {
+		journal_name(seqs[i], name);
+		fd = openat(r->j->dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		if (fd == -1 && (errno == EROFS || errno == EACCES))
+			fd = openat(r->j->dirfd, name,
+			    O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd == -1)
+			return -1;
+		seg = journal_adopt(r->j, seqs[i], fd);
+		if (seg == NULL) {
+			(void)close(fd);
+			return -1;
+		}
+		open_segment(r, seg);
+	}
+	return 0;
+}
+
+int
+recover_journal(struct journal *j, const struct recover_hooks *hooks)
+{
+	struct recover *r;
+	uint32_t *seqs;
+	size_t count, i;
+	int result;
+
+	r = calloc(1, sizeof *r);
+	if (r == NULL)
+		return -1;
+	r->j = j;
+	r->hooks = hooks;
+	result = list_segments(j, &seqs, &count);
+	if (result == 0) {
+		result = adopt_segments(r, seqs, count);
+		free(seqs);
+	}
+	for (i = 0; result == 0 && i < j->count; i++)
+		collect_voids(r, j->segs[i]);
+	for (i = 0; i < r->void_count; i++)
+		apply_void(r, &r->voids[i]);
+	for (i = 0; result == 0 && i < j->count; i++)
+		if (j->segs[i]->end > 0 &&
+		    journal_replay(j, j->segs[i], hooks->each, hooks->arg) ==
+			-1)
+			tell(hooks, "segment %08x cannot be read: %s",
+			    j->segs[i]->seq, strerror(errno));
+	free(r);
+	return result;
+}

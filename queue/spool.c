@@ -1,0 +1,544 @@
+#include "queue/spool.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "queue/crc.h"
+#include "queue/spool_state.h"
+
+void
+spool_tell(struct spool *sp, const char *fmt, ...)
+{
+	char text[320];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	sp->hooks.trouble(sp->hooks.arg, text);
+}
+
+void
+large_name(uint64_t id, char name[LARGE_NAME_SIZE])
+{
+	memcpy(name, "large/", 6);
+	id_format(id, name + 6);
+}
+
+void
+spool_account(struct spool *sp, const struct message *m, int by)
+{
+	struct segment *seg;
+
+	seg = journal_segment(sp->journal, JOURNAL_SEQ(m->where));
+	if (seg == NULL)
+		return;
+	seg->live += (uint32_t)by;
+	seg->live_bytes += (uint64_t)((int64_t)by * (int64_t)m->record_size);
+}
+
+void
+spool_close_body(struct spool *sp, struct message *m)
+{
+	if (m->body == -1)
+		return;
+	(void)close(m->body);
+	m->body = -1;
+	sp->bodies--;
+}
+
+static void
+doom_large(struct spool *sp, uint64_t id)
+{
+	struct doomed *d;
+
+	d = malloc(sizeof *d);
+	if (d == NULL)
+		return; /* the next start removes it */
+	d->id = id;
+	d->mark = journal_mark(sp->journal);
+	TAILQ_INSERT_TAIL(&sp->doomed, d, link);
+}
+
+void
+spool_finish(struct spool *sp, struct message *m)
+{
+	struct brief_done brief;
+	struct journal_rec rec;
+	uint64_t pos;
+
+	memset(&brief, 0, sizeof brief);
+	memset(&rec, 0, sizeof rec);
+	brief.seq = JOURNAL_SEQ(m->where);
+	rec.type = REC_DONE;
+	rec.id = m->id;
+	rec.brief = &brief;
+	rec.brief_len = sizeof brief;
+	rec.body_fd = -1;
+	(void)journal_append(sp->journal, &rec, &pos);
+	if ((m->flags & MESSAGE_LARGE) != 0)
+		doom_large(sp, m->id);
+	spool_account(sp, m, -1);
+	spool_close_body(sp, m);
+	index_free(&sp->index, m);
+}
+
+void
+spool_note_rcpt(struct spool *sp, struct message *m, struct rcpt *r,
+    enum rcpt_state state, int64_t next_ms, const struct spool_attempt *attempt)
+{
+	struct brief_rcpt brief;
+	struct journal_rec rec;
+	uint64_t pos;
+	char *text;
+
+	memset(&brief, 0, sizeof brief);
+	memset(&rec, 0, sizeof rec);
+	brief.rcpt = r->number;
+	brief.state = (uint8_t)state;
+	brief.flags = r->flags & (RCPT_TLS | RCPT_ENFORCE | RCPT_FINAL);
+	brief.attempts = r->attempts;
+	brief.next_ms = next_ms;
+	brief.before = r->last;
+	text = NULL;
+	if (attempt != NULL &&
+	    (text = malloc(record_attempt_size(attempt))) != NULL)
+		rec.text_len = (uint32_t)record_attempt_put(attempt, text);
+	rec.type = text != NULL ? REC_OUTCOME : REC_STATE;
+	rec.id = m->id;
+	rec.brief = &brief;
+	rec.brief_len = sizeof brief;
+	rec.text = text;
+	rec.body_fd = -1;
+	(void)journal_append(sp->journal, &rec, &pos);
+	if (text != NULL && pos != 0)
+		r->last = pos;
+	free(text);
+}
+
+/* ---- append ---- */
+
+struct message *
+spool_message(struct spool *sp, uint64_t id, const void *brief, uint32_t len)
+{
+	struct brief_message b;
+	struct message *m;
+	char domain[256];
+	uint32_t at, i;
+
+	if (record_message(brief, len, &b) == -1)
+		return NULL;
+	m = index_message(id, (uint16_t)b.rcpts);
+	if (m == NULL)
+		return NULL;
+	m->arrived_us = b.arrived_us;
+	m->size = b.size;
+	m->sender_hash = b.sender_hash;
+	m->uid = b.uid < 0 ? UINT32_MAX : (uint32_t)b.uid;
+	if ((b.flags & BRIEF_LARGE) != 0)
+		m->flags |= MESSAGE_LARGE;
+	at = sizeof b;
+	domain[0] = '\0';
+	for (i = 0; i < b.rcpts; i++)
+		if (record_domain(brief, len, &at, domain) == -1 ||
+		    index_set_domain(&sp->index, m, (uint16_t)i, domain) ==
+			-1) {
+			index_free(&sp->index, m);
+			return NULL;
+		}
+	return m;
+}
+
+/* Write the record of "p", whose message is in the index. */
+static int
+append_pending(struct spool *sp, struct pending *p, int body)
+{
+	struct journal_rec rec;
+
+	memset(&rec, 0, sizeof rec);
+	rec.type = REC_MESSAGE;
+	rec.id = p->m->id;
+	rec.brief = p->brief;
+	rec.brief_len = p->brief_len;
+	rec.text = p->text;
+	rec.text_len = p->text_len;
+	rec.body_fd = body;
+	if (body != -1 && p->m->size > UINT32_MAX / 2) {
+		errno = EFBIG;
+		return -1;
+	}
+	rec.body_len = body == -1 ? 0 : (uint32_t)p->m->size;
+	if (journal_append(sp->journal, &rec, &p->m->where) == -1)
+		return -1;
+	p->m->record_size = (uint32_t)sizeof(struct rec_head) + rec.brief_len +
+	    rec.text_len + rec.body_len;
+	p->mark = journal_mark(sp->journal);
+	p->lost = false;
+	spool_account(sp, p->m, 1);
+	return 0;
+}
+
+static void
+free_pending(struct pending *p)
+{
+	if (p == NULL)
+		return;
+	free(p->text);
+	free(p->brief);
+	free(p);
+}
+
+static struct pending *
+make_pending(struct spool *sp, const struct envelope *env, int body)
+{
+	struct pending *p;
+	size_t len;
+
+	p = calloc(1, sizeof *p);
+	if (p == NULL || envelope_encode(env, &p->text, &len) == -1 ||
+	    len > UINT32_MAX / 2) {
+		free_pending(p);
+		return NULL;
+	}
+	p->text_len = (uint32_t)len;
+	p->brief = record_brief(env, body == -1 ? BRIEF_LARGE : 0,
+	    crc32c(0, p->text, len), &p->brief_len);
+	p->m = p->brief == NULL
+	    ? NULL
+	    : spool_message(sp, env->id, p->brief, p->brief_len);
+	if (p->m == NULL) {
+		free_pending(p);
+		errno = ENOMEM;
+		return NULL;
+	}
+	p->m->flags |= MESSAGE_PENDING;
+	return p;
+}
+
+int
+spool_put(struct spool *sp, const struct envelope *env, int body,
+    bool is_report)
+{
+	struct pending *p;
+	int error;
+
+	if (env->rcpt_count == 0 || env->rcpt_count > ENVELOPE_RCPTS_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (index_find(&sp->index, env->id) != NULL) {
+		errno = EEXIST;
+		return -1;
+	}
+	p = make_pending(sp, env, body);
+	if (p == NULL)
+		return -1;
+	p->is_report = is_report;
+	if (append_pending(sp, p, body) == -1 && !is_report) {
+		error = errno;
+		index_free(&sp->index, p->m);
+		free_pending(p);
+		errno = error;
+		return -1;
+	}
+	p->lost = p->mark == 0;
+	sp->lost_reports = sp->lost_reports || p->lost;
+	(void)index_add(&sp->index, p->m);
+	p->m->body = body;
+	if (body != -1)
+		sp->bodies++;
+	TAILQ_INSERT_TAIL(&sp->pending, p, link);
+	if (!is_report) {
+		free(p->text);
+		free(p->brief);
+		p->text = NULL;
+		p->brief = NULL;
+	}
+	return 0;
+}
+
+int
+spool_append(struct spool *sp, const struct envelope *env, int body,
+    int64_t now_ms)
+{
+	sp->now_ms = now_ms;
+	return spool_put(sp, env, body, false);
+}
+
+/* ---- large bodies ---- */
+
+int
+spool_large_open(struct spool *sp, uint64_t id)
+{
+	char name[LARGE_NAME_SIZE];
+
+	if (index_find(&sp->index, id) != NULL) {
+		errno = EEXIST;
+		return -1;
+	}
+	large_name(id, name);
+	return sp->disk->openat(sp->disk->arg, sp->dirfd, name,
+	    O_RDWR | O_CREAT | O_EXCL);
+}
+
+void
+spool_large_drop(struct spool *sp, uint64_t id)
+{
+	char name[LARGE_NAME_SIZE];
+	struct large *l;
+
+	if (index_find(&sp->index, id) != NULL)
+		return;
+	TAILQ_FOREACH(l, &sp->large, link)
+		if (l->env.id == id)
+			return;
+	large_name(id, name);
+	(void)sp->disk->unlinkat(sp->disk->arg, sp->dirfd, name);
+}
+
+static int
+copy_envelope(struct envelope *to, const struct envelope *from)
+{
+	size_t i;
+
+	envelope_init(to);
+	to->id = from->id;
+	to->arrived_us = from->arrived_us;
+	to->size = from->size;
+	to->uid = from->uid;
+	to->flags = from->flags;
+	to->sender = envelope_text(to, from->sender);
+	to->envid = envelope_text(to, from->envid);
+	to->client = envelope_text(to, from->client);
+	to->message_id = envelope_text(to, from->message_id);
+	if (to->sender == NULL || to->envid == NULL || to->client == NULL ||
+	    to->message_id == NULL)
+		return -1;
+	for (i = 0; i < from->rcpt_count; i++)
+		if (envelope_add(to, &from->rcpts[i]) == -1)
+			return -1;
+	return 0;
+}
+
+static void
+free_large(struct spool *sp, struct large *l)
+{
+	TAILQ_REMOVE(&sp->large, l, link);
+	(void)close(l->fd);
+	envelope_clear(&l->env);
+	free(l);
+}
+
+int
+spool_append_large(struct spool *sp, const struct envelope *env, int64_t now_ms)
+{
+	char name[LARGE_NAME_SIZE];
+	struct large *l;
+	struct stat st;
+
+	sp->now_ms = now_ms;
+	if (index_find(&sp->index, env->id) != NULL || env->rcpt_count == 0) {
+		errno = env->rcpt_count == 0 ? EINVAL : EEXIST;
+		return -1;
+	}
+	l = calloc(1, sizeof *l);
+	if (l == NULL)
+		return -1;
+	large_name(env->id, name);
+	l->fd = openat(sp->dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (l->fd == -1) {
+		free(l);
+		return -1;
+	}
+	TAILQ_INSERT_TAIL(&sp->large, l, link);
+	if (fstat(l->fd, &st) == -1 || (uint64_t)st.st_size != env->size) {
+		free_large(sp, l);
+		errno = EINVAL;
+		return -1;
+	}
+	if (copy_envelope(&l->env, env) == -1) {
+		free_large(sp, l);
+		return -1;
+	}
+	return 0;
+}
+
+/* Its file is durable, or is not: the record comes next, or never. */
+static void
+large_synced(struct spool *sp, struct large *l, int error)
+{
+	uint64_t id;
+
+	id = l->env.id;
+	if (error == 0 && spool_put(sp, &l->env, -1, false) == -1)
+		error = errno;
+	free_large(sp, l);
+	if (error == 0)
+		return;
+	spool_large_drop(sp, id);
+	sp->hooks.settled(sp->hooks.arg, id, error);
+}
+
+/* ---- group commit ---- */
+
+void
+spool_group_failed(void *arg, int error)
+{
+	struct spool *sp;
+	struct pending *p, *next;
+	uint64_t id;
+	bool is_large;
+
+	sp = arg;
+	compact_failed(sp);
+	TAILQ_FOREACH_SAFE(p, &sp->pending, link, next) {
+		if (!p->lost)
+			spool_account(sp, p->m, -1);
+		if (p->is_report) {
+			p->lost = true;
+			sp->lost_reports = true;
+			continue;
+		}
+		id = p->m->id;
+		is_large = (p->m->flags & MESSAGE_LARGE) != 0;
+		TAILQ_REMOVE(&sp->pending, p, link);
+		spool_close_body(sp, p->m);
+		index_free(&sp->index, p->m);
+		free_pending(p);
+		if (is_large)
+			spool_large_drop(sp, id);
+		sp->hooks.settled(sp->hooks.arg, id, error);
+	}
+}
+
+static void
+append_lost(struct spool *sp)
+{
+	struct pending *p;
+
+	sp->lost_reports = false;
+	TAILQ_FOREACH(p, &sp->pending, link)
+		if (p->lost && append_pending(sp, p, p->m->body) == -1)
+			sp->lost_reports = true;
+}
+
+static void
+activate(struct spool *sp, struct message *m)
+{
+	uint16_t i;
+
+	m->flags &= (uint8_t)~MESSAGE_PENDING;
+	if (sp->bodies > SPOOL_BODIES)
+		spool_close_body(sp, m);
+	for (i = 0; i < m->count; i++) {
+		index_move(&sp->index, &m->rcpts[i], RCPT_READY, 0, false);
+		index_settle(&sp->index, m->rcpts[i].domain->dest, sp->now_ms);
+	}
+	spool_arm(sp, m);
+}
+
+static void
+settle(struct spool *sp)
+{
+	struct pending *p, *next;
+	uint64_t mark;
+
+	mark = journal_synced_mark(sp->journal);
+	TAILQ_FOREACH_SAFE(p, &sp->pending, link, next) {
+		if (p->lost)
+			continue;
+		if (p->mark > mark)
+			break;
+		TAILQ_REMOVE(&sp->pending, p, link);
+		activate(sp, p->m);
+		if (!p->is_report)
+			sp->hooks.settled(sp->hooks.arg, p->m->id, 0);
+		free_pending(p);
+	}
+}
+
+static void
+unlink_doomed(struct spool *sp)
+{
+	char name[LARGE_NAME_SIZE];
+	struct doomed *d;
+
+	while ((d = TAILQ_FIRST(&sp->doomed)) != NULL &&
+	    d->mark <= journal_synced_mark(sp->journal)) {
+		TAILQ_REMOVE(&sp->doomed, d, link);
+		large_name(d->id, name);
+		(void)sp->disk->unlinkat(sp->disk->arg, sp->dirfd, name);
+		free(d);
+	}
+}
+
+bool
+spool_is_dirty(const struct spool *sp)
+{
+	return journal_is_dirty(sp->journal) || !TAILQ_EMPTY(&sp->large) ||
+	    sp->lost_reports;
+}
+
+int
+spool_sync_begin(struct spool *sp, struct spool_sync *sync, int64_t now_ms)
+{
+	int fds[JOURNAL_SYNC_FILES];
+	struct large *l;
+	int count, i, more;
+
+	sp->now_ms = now_ms;
+	sync->count = 0;
+	if (sp->syncing)
+		return 0;
+	if (sp->lost_reports)
+		append_lost(sp);
+	TAILQ_FOREACH(l, &sp->large, link) {
+		if (sync->count == SPOOL_LARGE_SYNC)
+			break;
+		l->syncing = true;
+		sync->fds[sync->count++] = l->fd;
+	}
+	if (sync->count > 0)
+		sync->fds[sync->count++] = sp->large_fd;
+	count = 0;
+	more = journal_sync_begin(sp->journal, fds, &count);
+	if (more == -1 && sync->count == 0)
+		return -1;
+	for (i = 0; more == 1 && i < count; i++)
+		sync->fds[sync->count++] = fds[i];
+	sync->mark = journal_mark(sp->journal);
+	sp->syncing = more == 1 || sync->count > 0;
+	return sp->syncing ? 1 : 0;
+}
+
+void
+spool_synced(struct spool *sp, const struct spool_sync *sync, int error,
+    int64_t now_ms)
+{
+	struct large *l, *next;
+
+	(void)sync;
+	sp->now_ms = now_ms;
+	sp->syncing = false;
+	journal_synced(sp->journal, error);
+	settle(sp);
+	TAILQ_FOREACH_SAFE(l, &sp->large, link, next)
+		if (l->syncing)
+			large_synced(sp, l, error);
+	unlink_doomed(sp);
+	compact_synced(sp);
+}
+
+int
+spool_failing(const struct spool *sp)
+{
+	return journal_error(sp->journal);
+}

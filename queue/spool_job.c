@@ -1,0 +1,492 @@
+/* Jobs: picked, their results, their end. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "queue/spool_state.h"
+
+#define TURN_JOBS 8 /* jobs that a destination starts in one turn */
+
+/* ---- the table of jobs ---- */
+
+static struct job *
+find_job(const struct spool *sp, uint64_t number)
+{
+	uint32_t slot;
+
+	slot = (uint32_t)number;
+	if (slot >= sp->job_room || sp->jobs[slot] == NULL ||
+	    sp->jobs[slot]->number != number)
+		return NULL;
+	return sp->jobs[slot];
+}
+
+static int
+add_job(struct spool *sp, struct job *job)
+{
+	struct job **grown;
+	size_t room, slot, i;
+
+	if (sp->job_count == sp->job_room) {
+		room = sp->job_room == 0 ? 64 : sp->job_room * 2;
+		grown = reallocarray(sp->jobs, room, sizeof *grown);
+		if (grown == NULL)
+			return -1;
+		for (i = sp->job_room; i < room; i++)
+			grown[i] = NULL;
+		sp->job_hint = sp->job_room;
+		sp->jobs = grown;
+		sp->job_room = room;
+	}
+	for (slot = sp->job_hint; sp->jobs[slot] != NULL;)
+		slot = slot + 1 == sp->job_room ? 0 : slot + 1;
+	sp->job_hint = slot + 1 == sp->job_room ? 0 : slot + 1;
+	sp->jobs[slot] = job;
+	job->number = (uint64_t)++sp->job_serial << 32 | slot;
+	sp->job_count++;
+	if (!job->proven)
+		sp->job_unproven++;
+	return 0;
+}
+
+static void
+free_job(struct spool *sp, struct job *job)
+{
+	if (job->number != 0) {
+		sp->jobs[(uint32_t)job->number] = NULL;
+		sp->job_hint = (uint32_t)job->number;
+		sp->job_count--;
+		if (!job->proven)
+			sp->job_unproven--;
+	}
+	free_told(&job->told);
+	envelope_clear(&job->env);
+	free(job->rcpts);
+	free(job->done);
+	free(job);
+}
+
+void
+jobs_free(struct spool *sp)
+{
+	size_t i;
+
+	for (i = 0; i < sp->job_room; i++)
+		if (sp->jobs[i] != NULL) {
+			index_let_dest(&sp->index, sp->jobs[i]->dest);
+			free_job(sp, sp->jobs[i]);
+		}
+	free(sp->jobs);
+}
+
+size_t
+spool_jobs(const struct spool *sp)
+{
+	return sp->job_count;
+}
+
+size_t
+spool_jobs_unproven(const struct spool *sp)
+{
+	return sp->job_unproven;
+}
+
+/* ---- picking ---- */
+
+/* Recipients of "m" that can go in one job to "dest". */
+static int
+gather(struct job *job, struct message *m, struct dest *dest, uint16_t first)
+{
+	struct rcpt *r;
+	size_t most;
+	uint16_t i;
+
+	most = m->count < SPOOL_JOB_RCPTS ? m->count : SPOOL_JOB_RCPTS;
+	job->rcpts = reallocarray(NULL, most, sizeof *job->rcpts);
+	job->done = calloc(most, sizeof *job->done);
+	if (job->rcpts == NULL || job->done == NULL)
+		return -1;
+	for (i = first; i < m->count && job->count < most; i++) {
+		r = &m->rcpts[i];
+		if (r->state == RCPT_READY && r->domain->dest == dest)
+			job->rcpts[job->count++] = i;
+	}
+	job->left = job->count;
+	return 0;
+}
+
+static struct job *
+make_job(struct spool *sp, struct dest *dest, struct message *m, uint16_t first)
+{
+	struct job *job;
+	int error;
+
+	job = calloc(1, sizeof *job);
+	if (job == NULL)
+		return NULL;
+	TAILQ_INIT(&job->told);
+	envelope_init(&job->env);
+	job->m = m;
+	job->dest = dest;
+	job->began_ms = sp->now_ms;
+	job->proven = dest->limit.proven;
+	if (gather(job, m, dest, first) == -1 ||
+	    spool_envelope(sp, m, &job->env) == -1 || add_job(sp, job) == -1) {
+		error = errno;
+		job->number = 0;
+		free_job(sp, job);
+		errno = error;
+		return NULL;
+	}
+	return job;
+}
+
+static bool
+is_final(const struct job *job)
+{
+	return (job->m->rcpts[job->rcpts[0]].flags & RCPT_FINAL) != 0;
+}
+
+/* A body for the job: the memfd itself if nobody else will want it. */
+static int
+take_body(struct spool *sp, struct message *m, const struct job *job)
+{
+	int fd;
+
+	if (m->body == -1 || job->count < m->alive)
+		return spool_open_body(sp, m);
+	fd = m->body;
+	m->body = -1;
+	sp->bodies--;
+	return fd;
+}
+
+static void
+start_job(struct spool *sp, struct job *job, struct spool_job *out)
+{
+	struct dest *dest;
+	size_t i;
+
+	dest = job->dest;
+	for (i = 0; i < job->count; i++)
+		index_move(&sp->index, &job->m->rcpts[job->rcpts[i]],
+		    RCPT_SENDING, 0, false);
+	job->m->jobs++;
+	index_hold_dest(dest);
+	limit_begin(&dest->limit, sp->now_ms);
+	index_settle(&sp->index, dest, sp->now_ms);
+	if (dest->turn == 0)
+		dest->turn = TURN_JOBS;
+	if (--dest->turn == 0)
+		index_rotate(&sp->index, dest);
+	out->job = job->number;
+	out->destination = dest->key;
+	out->env = &job->env;
+	out->rcpts = job->rcpts;
+	out->rcpt_count = job->count;
+	out->width = limit_width(&dest->limit);
+	out->recheck = is_final(job);
+}
+
+static struct dest *
+next_dest(struct spool *sp, bool proven)
+{
+	enum index_ring ring;
+	struct dest *dest;
+
+	if (proven)
+		return index_turn(&sp->index, RING_PROVEN);
+	sp->flip = !sp->flip;
+	ring = sp->flip ? RING_PROVEN : RING_UNPROVEN;
+	dest = index_turn(&sp->index, ring);
+	if (dest == NULL)
+		dest = index_turn(&sp->index,
+		    ring == RING_PROVEN ? RING_UNPROVEN : RING_PROVEN);
+	return dest;
+}
+
+/* It could not be started: later, unless it never can. */
+static void
+put_off(struct spool *sp, struct message *m, struct rcpt *r, int error)
+{
+	struct dest *dest;
+
+	dest = r->domain->dest;
+	index_hold_dest(dest);
+	if (error == EBADMSG || error == ENOENT)
+		spool_damaged(sp, m);
+	else
+		index_move(&sp->index, r, RCPT_DEFERRED,
+		    sp->now_ms + sp->conf.retry_first_ms, false);
+	index_settle(&sp->index, dest, sp->now_ms);
+	index_let_dest(&sp->index, dest);
+}
+
+int
+spool_next(struct spool *sp, int64_t now_ms, bool proven, struct spool_job *out)
+{
+	struct message *m;
+	struct dest *dest;
+	struct rcpt *r;
+	struct job *job;
+	int error;
+
+	sp->now_ms = now_ms;
+	dest = next_dest(sp, proven);
+	if (dest == NULL)
+		return 0;
+	r = TAILQ_FIRST(&dest->line);
+	m = index_owner(r);
+	job = make_job(sp, dest, m, r->number);
+	if (job != NULL) {
+		out->body = take_body(sp, m, job);
+		if (out->body != -1) {
+			start_job(sp, job, out);
+			return 1;
+		}
+	}
+	error = errno;
+	if (job != NULL)
+		free_job(sp, job);
+	put_off(sp, m, r, error);
+	errno = error;
+	return -1;
+}
+
+/* ---- results ---- */
+
+static void
+tell_change(struct spool *sp, const struct job *job, uint32_t rcpt,
+    enum rcpt_event event, const struct spool_result *result, int64_t next_ms)
+{
+	struct spool_change change;
+
+	change.event = event;
+	change.env = &job->env;
+	change.rcpt = rcpt;
+	change.result = result;
+	change.attempts = job->m->rcpts[rcpt].attempts;
+	change.next_ms = next_ms;
+	sp->hooks.changed(sp->hooks.arg, &change);
+}
+
+/* What the result tells of the destination; when it may be tried again. */
+static void
+judge_dest(struct spool *sp, struct job *job, enum rcpt_event event,
+    const struct spool_result *result)
+{
+	struct retry_conf conf;
+	struct dest *dest;
+	bool was_down;
+
+	dest = job->dest;
+	was_down = index_is_down(dest);
+	conf.first_ms = sp->conf.retry_first_ms;
+	conf.max_ms = sp->conf.retry_max_ms;
+	if (event == EVENT_FAILED_DEST) {
+		if (limit_failed(&dest->limit, job->began_ms, sp->now_ms,
+			sp->now_ms +
+			    retry_delay_ms(&conf, dest->limit.failures + 1,
+				arc4random()))) {
+			(void)snprintf(dest->reason, sizeof dest->reason, "%s",
+			    result->reason);
+			dest->tls = result->tls;
+		}
+	} else if (event == EVENT_DELIVERED ||
+	    result->scope == SCOPE_RECIPIENT || result->scope == SCOPE_MESSAGE)
+		limit_worked(&dest->limit);
+	index_dest_down(&sp->index, dest, was_down);
+}
+
+static void
+end_rcpt(struct spool *sp, struct message *m, struct rcpt *r)
+{
+	index_move(&sp->index, r, RCPT_DONE, 0, false);
+	m->alive--;
+}
+
+/* Orders that came while the recipient was under way. True: it is settled. */
+static bool
+obey(struct spool *sp, struct job *job, struct rcpt *r,
+    const struct spool_attempt *attempt)
+{
+	struct spool_attempt none;
+	enum rcpt_event order;
+
+	order = (enum rcpt_event)r->order;
+	r->order = 0;
+	if (order == EVENT_HOLD) {
+		index_move(&sp->index, r, RCPT_HELD, 0, false);
+		spool_note_rcpt(sp, job->m, r, RCPT_HELD, 0, attempt);
+	} else if (order == EVENT_REMOVE) {
+		end_rcpt(sp, job->m, r);
+		spool_note_rcpt(sp, job->m, r, RCPT_DONE, 0, attempt);
+	} else if (order == EVENT_BOUNCED) {
+		end_rcpt(sp, job->m, r);
+		if (attempt == NULL) {
+			spool_given_up(&none, sp->now_ms);
+			attempt = &none;
+		}
+		spool_add_told(&job->told, r->number, REPORT_BOUNCE, attempt);
+	} else
+		return false;
+	return true;
+}
+
+static void
+defer_rcpt(struct spool *sp, struct job *job, struct rcpt *r,
+    enum rcpt_event event, const struct spool_attempt *attempt)
+{
+	struct retry_conf conf;
+	struct dest *dest;
+	int64_t next;
+
+	conf.first_ms = sp->conf.retry_first_ms;
+	conf.max_ms = sp->conf.retry_max_ms;
+	dest = r->domain->dest;
+	next = dest->limit.down_until_ms;
+	if (event == EVENT_FAILED_RCPT || next <= sp->now_ms)
+		next = sp->now_ms +
+		    retry_delay_ms(&conf, r->attempts, arc4random());
+	tell_change(sp, job, r->number, event, &attempt->result, next);
+	if (obey(sp, job, r, attempt))
+		return;
+	spool_note_rcpt(sp, job->m, r, RCPT_DEFERRED, next, attempt);
+	/* Where the destination is at fault, its line waits as one. */
+	if (event == EVENT_FAILED_DEST && index_is_down(dest))
+		index_move(&sp->index, r, RCPT_READY, 0, false);
+	else
+		index_move(&sp->index, r, RCPT_DEFERRED, next, false);
+	index_settle(&sp->index, dest, sp->now_ms);
+	spool_arm(sp, job->m);
+}
+
+static void
+apply_result(struct spool *sp, struct job *job, struct rcpt *r,
+    enum rcpt_event event, const struct spool_attempt *attempt)
+{
+	struct spool_attempt expired;
+
+	r->flags &= RCPT_FINAL;
+	if (attempt->result.tls)
+		r->flags |= RCPT_TLS;
+	if (attempt->result.enforce)
+		r->flags |= RCPT_ENFORCE;
+	if (event == EVENT_DELIVERED) {
+		tell_change(sp, job, r->number, event, &attempt->result, 0);
+		end_rcpt(sp, job->m, r);
+		if (attempt->result.relayed)
+			spool_add_told(&job->told, r->number, REPORT_RELAYED,
+			    attempt);
+		if (job->m->alive > 0)
+			spool_note_rcpt(sp, job->m, r, RCPT_DONE, 0, attempt);
+	} else if (event == EVENT_BOUNCED) {
+		tell_change(sp, job, r->number, event, &attempt->result, 0);
+		end_rcpt(sp, job->m, r);
+		spool_add_told(&job->told, r->number, REPORT_BOUNCE, attempt);
+	} else if ((r->flags & RCPT_FINAL) != 0) {
+		expired = *attempt;
+		expired.result.outcome = OUTCOME_BOUNCED;
+		tell_change(sp, job, r->number, EVENT_EXPIRED, &expired.result,
+		    0);
+		end_rcpt(sp, job->m, r);
+		spool_add_told(&job->told, r->number, REPORT_BOUNCE, attempt);
+	} else
+		defer_rcpt(sp, job, r, event, attempt);
+}
+
+int
+spool_result(struct spool *sp, uint64_t number, uint32_t rcpt,
+    const struct spool_result *result, int64_t now_ms)
+{
+	struct spool_attempt attempt;
+	enum rcpt_event event;
+	struct rcpt *r;
+	struct job *job;
+	size_t i;
+
+	sp->now_ms = now_ms;
+	job = find_job(sp, number);
+	if (job == NULL || result->outcome >= OUTCOME_COUNT ||
+	    result->scope >= SCOPE_COUNT)
+		return -1;
+	for (i = 0; i < job->count; i++)
+		if (job->rcpts[i] == rcpt)
+			break;
+	if (i == job->count || job->done[i])
+		return -1;
+	job->done[i] = true;
+	job->left--;
+	r = &job->m->rcpts[rcpt];
+	if (r->state != RCPT_SENDING) /* the message was given up meanwhile */
+		return 0;
+	if (r->attempts < UINT16_MAX)
+		r->attempts++;
+	attempt.at_ms = now_ms;
+	attempt.result = *result;
+	event = outcome_event(result->outcome, result->scope);
+	judge_dest(sp, job, event, result);
+	apply_result(sp, job, r, event, &attempt);
+	return 0;
+}
+
+/* ---- the end ---- */
+
+/* No result: back to where it was; not at once if that happens again. */
+static void
+return_rcpt(struct spool *sp, struct job *job, struct rcpt *r)
+{
+	if (r->state != RCPT_SENDING || obey(sp, job, r, NULL))
+		return;
+	if ((r->flags & RCPT_AGAIN) != 0)
+		index_move(&sp->index, r, RCPT_DEFERRED,
+		    sp->now_ms + sp->conf.retry_first_ms, false);
+	else
+		index_move(&sp->index, r, RCPT_READY, 0, true);
+	r->flags |= RCPT_AGAIN;
+	index_settle(&sp->index, r->domain->dest, sp->now_ms);
+}
+
+static void
+note_told(struct spool *sp, struct job *job)
+{
+	struct told *told;
+
+	if (job->m->alive == 0 && job->m->jobs == 0)
+		return; /* `done` says it all */
+	TAILQ_FOREACH(told, &job->told, link)
+		if (told->kind == REPORT_BOUNCE)
+			spool_note_rcpt(sp, job->m, &job->m->rcpts[told->rcpt],
+			    RCPT_DONE, 0, &told->attempt);
+}
+
+int
+spool_job_end(struct spool *sp, uint64_t number, int64_t now_ms)
+{
+	struct job *job;
+	size_t i;
+
+	sp->now_ms = now_ms;
+	job = find_job(sp, number);
+	if (job == NULL)
+		return -1;
+	for (i = 0; i < job->count; i++)
+		if (!job->done[i])
+			return_rcpt(sp, job, &job->m->rcpts[job->rcpts[i]]);
+	limit_end(&job->dest->limit);
+	index_settle(&sp->index, job->dest, now_ms);
+	job->m->jobs--;
+	/* The report first: a torn tail then costs the outcome, not it. */
+	if (!TAILQ_EMPTY(&job->told)) {
+		spool_report(sp, job->m, &job->env, &job->told);
+		note_told(sp, job);
+	}
+	if (job->m->alive == 0 && job->m->jobs == 0)
+		spool_finish(sp, job->m);
+	index_let_dest(&sp->index, job->dest);
+	free_job(sp, job);
+	return 0;
+}

@@ -1,0 +1,207 @@
+/* Reports: what a sender is told, queued as a message of our own. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "queue/dsn.h"
+#include "queue/spool_state.h"
+
+#define CONTENT_MOST (256U * 1024) /* bytes of an original that go along */
+
+void
+spool_given_up(struct spool_attempt *attempt, int64_t now_ms)
+{
+	memset(attempt, 0, sizeof *attempt);
+	attempt->at_ms = now_ms;
+	attempt->result.outcome = OUTCOME_BOUNCED;
+	attempt->result.reason = "";
+	attempt->result.dsn = "5.0.0";
+	attempt->result.mx = "";
+	attempt->result.reply = "";
+	attempt->result.detail = "the administrator gave the message up";
+}
+
+/* ---- who is told ---- */
+
+void
+spool_add_told(struct told_list *list, uint32_t rcpt, enum spool_report kind,
+    const struct spool_attempt *attempt)
+{
+	struct told *told;
+	uint32_t at;
+	size_t len;
+
+	len = record_attempt_size(attempt);
+	told = malloc(sizeof *told + len);
+	if (told == NULL)
+		return; /* the recipient is done, untold */
+	told->rcpt = rcpt;
+	told->kind = kind;
+	(void)record_attempt_put(attempt, told->text);
+	at = 0;
+	(void)record_attempt_get(told->text, (uint32_t)len, &at,
+	    &told->attempt);
+	TAILQ_INSERT_TAIL(list, told, link);
+}
+
+void
+free_told(struct told_list *list)
+{
+	struct told *told;
+
+	while ((told = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, told, link);
+		free(told);
+	}
+}
+
+/* ---- the original's content ---- */
+
+/* Its first bytes, to free(3). */
+static char *
+read_content(struct spool *sp, struct message *m, size_t *len)
+{
+	struct stat st;
+	ssize_t n;
+	char *mem;
+	int fd;
+
+	*len = 0;
+	fd = spool_open_body(sp, m);
+	if (fd == -1 || fstat(fd, &st) == -1) {
+		if (fd != -1)
+			(void)close(fd);
+		return NULL;
+	}
+	*len = st.st_size > CONTENT_MOST ? CONTENT_MOST : (size_t)st.st_size;
+	mem = malloc(*len + 1);
+	n = mem == NULL ? -1 : pread(fd, mem, *len, 0);
+	(void)close(fd);
+	*len = n < 0 ? 0 : (size_t)n;
+	return mem;
+}
+
+static bool
+has_eight_bit(const char *bytes, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if ((bytes[i] & 0x80) != 0)
+			return true;
+	return false;
+}
+
+/* ---- the report ---- */
+
+static void
+queue_report(struct spool *sp, const struct dsn *d, const char *text,
+    size_t len)
+{
+	struct recipient to;
+	struct envelope env;
+	int body;
+
+	envelope_init(&env);
+	env.id = d->id;
+	env.arrived_us = (uint64_t)sp->now_ms * 1000;
+	env.size = len;
+	env.client = "report";
+	if (has_eight_bit(text, len))
+		env.flags |= ENVELOPE_8BITMIME | ENVELOPE_8BIT;
+	memset(&to, 0, sizeof to);
+	to.address = d->env->sender;
+	to.orcpt = "";
+	to.notify = NOTIFY_NEVER;
+	if (has_eight_bit(to.address, strlen(to.address)))
+		env.flags |= ENVELOPE_SMTPUTF8;
+	body = spool_seal_file(text, len);
+	if (body == -1 || envelope_add(&env, &to) == -1 ||
+	    spool_put(sp, &env, body, true) == -1) {
+		if (body != -1)
+			(void)close(body);
+		spool_tell(sp, "a report to <%s> could not be queued: %s",
+		    d->env->sender, strerror(errno));
+	} else
+		sp->hooks.reported(sp->hooks.arg, d->kind, d->env->id, &env);
+	envelope_clear(&env);
+}
+
+static void
+compose(struct spool *sp, struct message *m, struct dsn *d)
+{
+	char *content, *text;
+	size_t len;
+	FILE *to;
+
+	content = read_content(sp, m, &d->content_len);
+	d->content = content == NULL ? "" : content;
+	/* RET applies to failures only (RFC 3461 4.3). */
+	d->full = d->kind == REPORT_BOUNCE && d->content_len == m->size &&
+	    (d->env->flags & ENVELOPE_RET_HDRS) == 0;
+	d->eight_bit = has_eight_bit(d->content,
+	    d->full ? d->content_len
+		    : dsn_header_len(d->content, d->content_len));
+	text = NULL;
+	to = open_memstream(&text, &len);
+	if (to != NULL) {
+		dsn_write(to, d);
+		if (fclose(to) == 0)
+			queue_report(sp, d, text, len);
+	}
+	free(text);
+	free(content);
+}
+
+static void
+report_kind(struct spool *sp, struct message *m, const struct envelope *env,
+    const struct told_list *list, enum spool_report kind)
+{
+	const struct told *told;
+	struct dsn_rcpt *rcpts;
+	struct dsn d;
+	size_t count;
+
+	count = 0;
+	TAILQ_FOREACH(told, list, link)
+		count++;
+	rcpts = reallocarray(NULL, count, sizeof *rcpts);
+	if (rcpts == NULL)
+		return;
+	memset(&d, 0, sizeof d);
+	TAILQ_FOREACH(told, list, link) {
+		if (told->kind != kind ||
+		    !dsn_wanted(kind, env->sender, &env->rcpts[told->rcpt]))
+			continue;
+		rcpts[d.rcpt_count].rcpt = &env->rcpts[told->rcpt];
+		rcpts[d.rcpt_count++].attempt = &told->attempt;
+	}
+	d.kind = kind;
+	d.hostname = sp->conf.hostname;
+	d.env = env;
+	d.rcpts = rcpts;
+	d.now_ms = sp->now_ms;
+	d.expires_ms = retry_expires_ms((int64_t)(env->arrived_us / 1000),
+	    sp->conf.expire_ms);
+	d.advice = sp->conf.advice;
+	d.arg = sp->conf.arg;
+	if (d.rcpt_count > 0) {
+		d.id = id_next(&sp->ids, (uint64_t)sp->now_ms * 1000);
+		compose(sp, m, &d);
+	}
+	free(rcpts);
+}
+
+void
+spool_report(struct spool *sp, struct message *m, const struct envelope *env,
+    struct told_list *list)
+{
+	if (TAILQ_EMPTY(list))
+		return;
+	report_kind(sp, m, env, list, REPORT_BOUNCE);
+	report_kind(sp, m, env, list, REPORT_DELAY);
+	report_kind(sp, m, env, list, REPORT_RELAYED);
+}
