@@ -184,6 +184,8 @@ test_bound(void)
 	for (i = 0; i < INTAKE_MAX; i++)
 		intake_done(&in, in.files[i].number, 250, "ok");
 	t_int(scan(), 5);
+	for (i = 0; i < INTAKE_MAX; i++)
+		intake_done(&in, in.files[i].number, 250, "ok");
 	t_case("an answer about a number that was never given does nothing");
 	intake_done(&in, 0, 250, "ok");
 	intake_done(&in, 999999, 250, "ok");
