@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "mtasts/json.h"
@@ -21,6 +22,7 @@
 #define INTAKE_MS 60000
 #define INTAKE_SOON_MS 100
 #define LOG_RETRY_MS 1000
+#define DAY_MS 86400000
 #define STATUS_SIZE 64
 
 /* ---- the log ---- */
@@ -169,6 +171,23 @@ scan_offline(void *arg)
 }
 
 static void
+warn(void *arg, const char *sentence)
+{
+	(void)arg;
+	log_note(LOG_PRI_WARNING, "%s", sentence);
+}
+
+/* Exceptions that end soon are told of every day. */
+static void
+warn_daily(void *arg)
+{
+	struct parent *p = arg;
+
+	conf_warnings(p->setup.conf, time(NULL), warn, NULL);
+	ev_timer_set(p->ev, &p->warn_timer, ev_now(p->ev) + DAY_MS);
+}
+
+static void
 become_ready(struct parent *p)
 {
 	struct log_line line;
@@ -186,6 +205,7 @@ become_ready(struct parent *p)
 		service_detach(p->detach);
 	p->detach = -1;
 	service_notify("READY=1");
+	warn_daily(p);
 	scan_offline(p);
 }
 
@@ -257,6 +277,7 @@ reload(struct parent *p, struct conf_errors *errors)
 	p->generation++;
 	service_notify_reload();
 	parent_hand_out(p);
+	warn_daily(p);
 	log_note(LOG_PRI_NOTICE, "configuration reloaded");
 	return 0;
 }
@@ -273,7 +294,8 @@ answer(int fd, const struct conf_errors *errors)
 	json_init(&json);
 	if (errors->count > 0) {
 		json_object(&json, NULL);
-		json_string(&json, "error", errors->text);
+		json_bytes(&json, "error", errors->text,
+		    errors->len > 0 ? errors->len - 1 : 0);
 		json_end(&json);
 		text = json_text(&json);
 	}
@@ -377,6 +399,7 @@ parent_run(struct parent *p)
 	ev_timer_init(&p->kill_timer, stop_late, p);
 	ev_timer_init(&p->intake_timer, scan_offline, p);
 	ev_timer_init(&p->log_timer, renew_log, p);
+	ev_timer_init(&p->warn_timer, warn_daily, p);
 	if (parent_start_all(p) == -1)
 		return 1;
 	if (ev_run(p->ev) == -1) {

@@ -63,6 +63,7 @@ struct parent {
 	struct ev_timer kill_timer;
 	struct ev_timer intake_timer;
 	struct ev_timer log_timer;
+	struct ev_timer warn_timer;
 };
 
 /*

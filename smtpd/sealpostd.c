@@ -5,6 +5,7 @@
  */
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <fcntl.h>
@@ -162,6 +163,18 @@ prepare(struct parent *p)
 	intake_init(&p->intake, spool);
 }
 
+/* Descriptors pass through here to children: as many as the system has. */
+static void
+raise_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
+		return;
+	rl.rlim_cur = rl.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &rl);
+}
+
 static void
 open_log(struct parent *p)
 {
@@ -176,13 +189,6 @@ open_log(struct parent *p)
 	if (!connected)
 		log_note(LOG_PRI_WARNING,
 		    "no system log at /dev/log yet; -d logs here");
-}
-
-static void
-add_warning(void *arg, const char *sentence)
-{
-	(void)arg;
-	log_note(LOG_PRI_WARNING, "%s", sentence);
 }
 
 int
@@ -220,7 +226,7 @@ main(int argc, char **argv)
 	if (chdir("/") == -1)
 		refuse("no root folder");
 	prepare(p);
-	conf_warnings(p->setup.conf, time(NULL), add_warning, NULL);
+	raise_limit();
 	status = parent_run(p);
 	sockets_clear(&p->sockets);
 	(void)unlink(SOCKETS_UNIX);
