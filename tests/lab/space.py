@@ -28,6 +28,9 @@ ROOT = os.path.join(TOP, "build", "root")
 RUN = "/run/lab"
 HOST4, HOST6 = "192.0.2.10", "2001:db8::10"
 INSIDE = "SEALPOST_LAB"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+UNSHARE = ["unshare", "--net", "--mount", "--pid", "--uts", "--fork",
+           "--mount-proc", "--kill-child"]
 CLONE_NEWNET = 0x40000000
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -69,11 +72,12 @@ def enter():
             ["sh", os.path.join(TOP, "tests/lab/root.sh"), ROOT])
         if made.returncode != 0:
             sys.exit(75)
-        os.environ[INSIDE] = "1"
-        os.environ["LC_ALL"] = "C"
-        os.execvp("unshare", ["unshare", "--net", "--mount", "--pid",
-                              "--uts", "--fork", "--mount-proc", "--kill-child",
-                              sys.executable] + sys.argv)
+        tried = subprocess.run(UNSHARE + ["true"])
+        if tried.returncode != 0:
+            sys.exit("lab: this machine allows no namespaces (in a "
+                     "container: run it with --privileged)")
+        os.environ.update({INSIDE: "1", "LC_ALL": "C", "PATH": PATH})
+        os.execvp(UNSHARE[0], UNSHARE + [sys.executable] + sys.argv)
     if os.getpid() == 1:
         be_init()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
