@@ -114,6 +114,9 @@ demo: root
 	@$(PYTHON) tests/demo/demo.py
 check: root
 	@$(PYTHON) tests/run
+bench: root
+	@$(MAKE) --no-print-directory -s -j2 all bench-tools
+	@$(PYTHON) tests/bench/bench.py
 
 # Installed for another root (DESTDIR), nothing of this system is changed.
 I = $(DESTDIR)$(PREFIX)
@@ -201,7 +204,7 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(ALL_A)
 clean:
 	rm -rf $(B)
 
-.PHONY: all deps root demo check tests install users uninstall \
+.PHONY: all deps root demo check bench tests install users uninstall \
 	bench-tools clean lint lint-format lint-tidy lint-cppcheck lint-analyzer \
 	fuzz fuzzers FORCE
 .SECONDARY:

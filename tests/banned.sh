@@ -3,11 +3,12 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 LINES_MAX=600
+TEST_LINES_MAX=800
 failed=0
 
 sources=$(git ls-files '*.c' '*.h')
-calls='strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol|atof|system|popen'
-calls="$calls|alloca|getaddrinfo|gethostbyname|strncpy|rand|tmpnam|mktemp"
+calls='strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|system|popen'
+calls="$calls|alloca|getaddrinfo|gethostbyname|tmpnam|mktemp"
 found=$(grep -nwE "($calls) ?\\(" $sources /dev/null |
     grep -vE ':[[:space:]]*(\*|/\*|//)')
 if [ -n "$found" ]; then
@@ -23,8 +24,10 @@ if [ -n "$found" ]; then
 fi
 for c in $(git ls-files '*.c'); do
 	lines=$(wc -l <"$c")
-	if [ "$lines" -gt $LINES_MAX ]; then
-		echo "$c: $lines lines, $LINES_MAX at most"
+	most=$LINES_MAX
+	case $c in tests/*) most=$TEST_LINES_MAX ;; esac
+	if [ "$lines" -gt "$most" ]; then
+		echo "$c: $lines lines, $most at most"
 		failed=1
 	fi
 done

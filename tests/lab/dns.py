@@ -2,7 +2,7 @@
 
 The root zone is ours and signed; every domain is a zone of its own below it,
 signed (a DS in the root), unsigned, or bogus (a DS that fits no key). Records
-live one second, so that a change is seen at once.
+live one second unless told otherwise, so that a change is seen at once.
 """
 
 import os
@@ -24,18 +24,19 @@ class Zone:
         self.records = {}
         self.ds = []
 
-    def text(self):
+    def text(self, ttl):
         lines = ["$ORIGIN %s.\n" % self.name.rstrip("."), SOA]
         for (owner, kind), datas in self.records.items():
-            lines += ["%s 1 %s %s\n" % (owner, kind, d) for d in datas]
+            lines += ["%s %d %s %s\n" % (owner, ttl, kind, d) for d in datas]
         return "".join(lines).replace("$ORIGIN ..", "$ORIGIN .")
 
 
 class DNS:
     """Both servers, and the helpers that change what they answer."""
 
-    def __init__(self, net):
+    def __init__(self, net, ttl=1):
         self.net = net
+        self.ttl = ttl
         for path in ("/var/lib/knot", "/run/knot"):
             os.makedirs(in_root(path), exist_ok=True)
             os.chown(in_root(path), KNOT, KNOT)
@@ -88,7 +89,7 @@ class DNS:
 
     def write_file(self, zone):
         put(in_root("/var/lib/knot/%szone" % self.file(zone.name)),
-            zone.text())
+            zone.text(self.ttl))
 
     def file(self, name):
         return "root." if name == "." else name + "."
@@ -116,7 +117,7 @@ class DNS:
                          for d in self.zones["."].ds)
         put(in_root("/etc/unbound/root.hints"),
             ". 3600 IN NS ns.lab.\nns.lab. 3600 IN A %s\n" % SERVER)
-        put(in_root("/etc/unbound/lab.conf"), UNBOUND + anchor)
+        put(in_root("/etc/unbound/lab.conf"), UNBOUND % self.ttl + anchor)
         self.start_resolver()
         self.running = True
         for name in self.zones:
@@ -171,7 +172,7 @@ policy:
    algorithm: ECDSAP256SHA256
    single-type-signing: on
    dnskey-ttl: 1
-   zone-max-ttl: 1
+   zone-max-ttl: 3600
    rrsig-lifetime: 14d
    rrsig-refresh: 7d
 template:
@@ -196,11 +197,12 @@ UNBOUND = """server:
   logfile: ""
   root-hints: /etc/unbound/root.hints
   num-threads: 1
-  cache-max-ttl: 1
+  cache-max-ttl: %d
   cache-max-negative-ttl: 1
   infra-host-ttl: 1
   val-bogus-ttl: 1
   key-cache-size: 64k
   qname-minimisation: no
+  local-zone: "test." transparent
   module-config: "validator iterator"
 """

@@ -41,13 +41,13 @@ class Domain:
 class Lab:
     """Everything of one run; dies with the process."""
 
-    def __init__(self, servers=("postfix",)):
+    def __init__(self, servers=("postfix",), ttl=1):
         space.enter()
         self.net = space.Net()
         self.ca = ca.CA("good")
         self.bad_ca = ca.CA("attacker")
         ca.trust(self.ca)
-        self.dns = DNS(self.net)
+        self.dns = DNS(self.net, ttl)
         self.web = web.Web(self.net)
         self.domains = {}
         self.servers = {}

@@ -89,7 +89,13 @@ class Postfix(Server):
             listeners.append("[%s]:25" % self.address6)
         put(in_root(etc + "master.cf"), MASTER_CF + "".join(
             "%s inet n - n - - smtpd\n" % l for l in listeners))
-        spool = in_root("/var/spool/postfix")
+        self.make_spool(in_root("/var/spool/postfix"))
+        self.net.start("internet", self.log, "/usr/lib/postfix/sbin/master",
+                       "-d", "-c", "/etc/postfix")
+        self.wait_port(self.addresses[-1])
+
+    def make_spool(self, spool):
+        """The folders that `postfix start` would make."""
         for name in ("active bounce corrupt defer deferred flush hold "
                      "incoming private saved trace").split():
             os.makedirs("%s/%s" % (spool, name), mode=0o700)
@@ -100,9 +106,6 @@ class Postfix(Server):
             os.chmod("%s/%s" % (spool, name), mode)
         os.makedirs(spool + "/pid", exist_ok=True)
         os.chown(in_root("/var/lib/postfix"), 7101, 7101)
-        self.net.start("internet", self.log, "/usr/lib/postfix/sbin/master",
-                       "-d", "-c", "/etc/postfix")
-        self.wait_port(self.addresses[-1])
 
 
 class Exim(Server):
@@ -191,6 +194,7 @@ discard unix - - n - - discard
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
+tlsproxy unix - - n - 0 tlsproxy
 postlog unix-dgram n - n - 1 postlogd
 """
 
