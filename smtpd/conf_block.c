@@ -68,12 +68,41 @@ conf_open_block(struct conf_parser *p)
 	return 0;
 }
 
+static bool
+is_same(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* Connections to one next hop are shared by all who name it. */
+static void
+check_next_hop(struct conf_parser *p, const struct conf_destination *d)
+{
+	const struct conf_destination *other;
+
+	SLIST_FOREACH(other, &p->conf->destinations, entry)
+	{
+		if (other == d || other->via == NULL ||
+		    strcmp(other->via, d->via) != 0 ||
+		    other->via_port != d->via_port)
+			continue;
+		if (!is_same(other->auth, d->auth) ||
+		    other->via_implicit_tls != d->via_implicit_tls)
+			conf_error(p->errors, p->name, d->line,
+			    "`via %s port %u` stands on line %u as well, with"
+			    " other credentials or another `implicit-tls`",
+			    d->via, d->via_port, other->line);
+	}
+}
+
 void
 conf_close_block(struct conf_parser *p)
 {
 	struct conf_destination *d = p->dest;
 
 	p->dest = NULL;
+	if (d->via != NULL)
+		check_next_hop(p, d);
 	if (d->auth != NULL && d->via == NULL)
 		conf_error(p->errors, p->name, d->auth_line,
 		    "`auth` wants a `via` in the same block: credentials"

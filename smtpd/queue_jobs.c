@@ -289,41 +289,60 @@ queue_jobs_next_hop(const struct conf *conf, const char *domain,
 	struct conf_dest dest;
 
 	conf_destination(conf, domain, time(NULL), &dest);
-	if (dest.via != NULL)
+	if (dest.via == NULL)
+		(void)strlcpy(key, domain, SPOOL_DEST_SIZE);
+	else if (dest.level == LEVEL_REQUIRE)
 		(void)snprintf(key, SPOOL_DEST_SIZE, "%s:%u", dest.via,
 		    dest.via_port);
 	else
-		(void)strlcpy(key, domain, SPOOL_DEST_SIZE);
+		(void)snprintf(key, SPOOL_DEST_SIZE, "%s:%u;%s", dest.via,
+		    dest.via_port, level_word(dest.level));
 }
 
-/* A `via` next hop has the limits of the block that names it. */
+/* Does the block name the next hop "key"? */
+static bool
+names_hop(const struct conf_destination *d, const char *key)
+{
+	char hop[SPOOL_DEST_SIZE];
+	size_t len;
+
+	if (d->via == NULL)
+		return false;
+	(void)snprintf(hop, sizeof hop, "%s:%u", d->via, d->via_port);
+	len = strlen(hop);
+	return strncmp(key, hop, len) == 0 &&
+	    (key[len] == '\0' || key[len] == ';');
+}
+
 static const struct conf_destination *
-find_via(const struct conf *conf, const char *key)
+find_hop(const struct conf *conf, const char *key)
 {
 	const struct conf_destination *d;
-	char text[SPOOL_DEST_SIZE];
 
 	SLIST_FOREACH(d, &conf->destinations, entry)
 	{
-		if (d->via == NULL)
-			continue;
-		(void)snprintf(text, sizeof text, "%s:%u", d->via, d->via_port);
-		if (strcmp(text, key) == 0)
+		if (names_hop(d, key))
 			return d;
 	}
 	return NULL;
 }
 
+/* A `via` next hop has the limits of the first block that names it. */
 void
 queue_jobs_limits(const struct conf *conf, const char *key,
     struct limit_conf *limits)
 {
-	const struct conf_destination *via =
-	    strchr(key, ':') != NULL ? find_via(conf, key) : NULL;
+	const struct conf_destination *hop = find_hop(conf, key);
 	struct conf_dest dest;
 
-	conf_destination(conf, via != NULL ? via->name : key, time(NULL),
+	conf_destination(conf, hop != NULL ? hop->name : key, time(NULL),
 	    &dest);
+	if (hop != NULL && hop->connections > 0)
+		dest.connections = hop->connections;
+	if (hop != NULL && hop->rate > 0) {
+		dest.rate = hop->rate;
+		dest.rate_s = hop->rate_s;
+	}
 	limits->connections = dest.connections;
 	limits->rate = dest.rate;
 	limits->rate_ms = (int64_t)dest.rate_s * 1000;

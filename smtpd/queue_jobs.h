@@ -34,7 +34,11 @@ void queue_jobs_done(struct queue_jobs *, struct spool *, uint32_t instance,
 void queue_jobs_lost(struct queue_jobs *, struct spool *, uint32_t instance,
     int64_t now_ms);
 
-/* The key of a domain's next hop: itself, or host:port of its `via` line. */
+/*
+ * The key of a domain's next hop: itself, or host:port of its `via` line,
+ * followed by ";" and the level where that is not `require`: what shares a
+ * key shares connections, and so must ask the same of them.
+ */
 void queue_jobs_next_hop(const struct conf *, const char *domain,
     char key[SPOOL_DEST_SIZE]);
 /* What the configuration says of a next hop. */
