@@ -487,6 +487,19 @@ spool_is_dirty(const struct spool *sp)
 	    sp->lost_reports;
 }
 
+bool
+spool_is_awaited(const struct spool *sp)
+{
+	const struct pending *p;
+
+	if (!TAILQ_EMPTY(&sp->large))
+		return true;
+	TAILQ_FOREACH(p, &sp->pending, link)
+		if (!p->is_report)
+			return true;
+	return false;
+}
+
 int
 spool_sync_begin(struct spool *sp, struct spool_sync *sync, int64_t now_ms)
 {

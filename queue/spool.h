@@ -168,6 +168,8 @@ void spool_synced(struct spool *, const struct spool_sync *, int error,
     int64_t now_ms);
 /* Is there anything that a sync would make durable? */
 bool spool_is_dirty(const struct spool *);
+/* ... and does anyone wait for settled()? */
+bool spool_is_awaited(const struct spool *);
 
 /*
  * A bounded piece of housekeeping: deletes or compacts a segment.
@@ -291,6 +293,7 @@ struct spool_dest {
 	bool down;          /* waits for a probe */
 	int64_t next_ms;    /* of the probe, if down */
 	const char *reason; /* why it is down; "" */
+	uint64_t oldest;    /* no message of it has an older id; 0: none */
 };
 /* Destinations by name: "after" is the last key seen, "" to begin. false: the
  * end. *dest is valid until the next call of the spool. */

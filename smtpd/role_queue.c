@@ -181,7 +181,7 @@ consider_sync(struct queue_role *q)
 {
 	if (q->syncing || !spool_is_dirty(q->spool))
 		return;
-	if (q->urgent || q->stopping)
+	if (q->urgent || q->stopping || spool_is_awaited(q->spool))
 		begin_sync(q);
 	else if (!q->sync_timer.armed)
 		ev_timer_set(q->ev, &q->sync_timer,
