@@ -322,6 +322,27 @@ count(struct index *ix, struct dest *dest, enum rcpt_state state, bool more)
 		ix->blocked += by;
 }
 
+/* A lower bound: exact again whenever nothing but the line is left. */
+static void
+note_oldest(struct dest *dest, uint64_t id)
+{
+	if (dest->oldest == 0 || id < dest->oldest)
+		dest->oldest = id;
+}
+
+uint64_t
+index_oldest(struct dest *dest)
+{
+	struct rcpt *first;
+
+	first = TAILQ_FIRST(&dest->line);
+	if (dest->counts[RCPT_DEFERRED] + dest->counts[RCPT_SENDING] +
+		dest->counts[RCPT_HELD] ==
+	    0)
+		dest->oldest = first == NULL ? 0 : index_owner(first)->id;
+	return dest->oldest;
+}
+
 void
 index_drop(struct index *ix, struct rcpt *r)
 {
@@ -350,6 +371,7 @@ index_move(struct index *ix, struct rcpt *r, enum rcpt_state state,
 	dest = r->domain->dest;
 	r->state = (uint8_t)state;
 	count(ix, dest, state, true);
+	note_oldest(dest, index_owner(r)->id);
 	memset(&r->at, 0, sizeof r->at);
 	if (state == RCPT_DEFERRED)
 		wheel_set(&ix->rcpt_wheel, &r->at.timer, due_ms);
@@ -367,6 +389,14 @@ index_due(const struct rcpt *r)
 
 /* ---- turns ---- */
 
+static enum index_ring
+ring_of(const struct dest *dest)
+{
+	if (index_is_down(dest))
+		return RING_DEAD;
+	return dest->limit.proven ? RING_PROVEN : RING_FRESH;
+}
+
 void
 index_settle(struct index *ix, struct dest *dest, int64_t now_ms)
 {
@@ -378,7 +408,7 @@ index_settle(struct index *ix, struct dest *dest, int64_t now_ms)
 	if (!TAILQ_EMPTY(&dest->line)) {
 		next = limit_next(&dest->limit, now_ms);
 		if (next == 0)
-			ring = dest->limit.proven ? RING_PROVEN : RING_UNPROVEN;
+			ring = ring_of(dest);
 	}
 	if (ring != dest->ring) {
 		leave_ring(ix, dest);

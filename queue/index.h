@@ -7,8 +7,9 @@
  *
  * A recipient is in one place, by its state: READY in its destination's line,
  * DEFERRED in the wheel, else nowhere. A destination with a line is in one of
- * two rings, proven or not, when it may start a job at once; else it waits
- * for its timer or for a job of its own to end.
+ * the rings when it may start a job at once: proven, where the last job went
+ * well; dead, where the last failed; fresh, where nothing is known. Else it
+ * waits for its timer or for a job of its own to end.
  */
 
 #ifndef QUEUE_INDEX_H
@@ -24,8 +25,8 @@
 #include "queue/outcome.h"
 #include "queue/wheel.h"
 
-enum index_ring { RING_NONE, RING_PROVEN, RING_UNPROVEN };
-#define RINGS 3
+enum index_ring { RING_NONE, RING_PROVEN, RING_FRESH, RING_DEAD };
+#define RINGS 4
 
 struct dest {
 	RB_ENTRY(dest) node;
@@ -35,6 +36,7 @@ struct dest {
 	struct limit limit;
 	uint64_t counts[RCPT_STATES];
 	uint64_t refs;   /* domains and jobs */
+	uint64_t oldest; /* no message of it has an older id; 0: none */
 	unsigned turn;   /* jobs left in this turn */
 	uint8_t ring;    /* enum index_ring */
 	bool tls;        /* down for TLS or policy */
@@ -146,6 +148,8 @@ void index_move(struct index *, struct rcpt *, enum rcpt_state, int64_t due_ms,
     bool first);
 /* Forget where a recipient is: before its message is freed. */
 void index_drop(struct index *, struct rcpt *);
+/* An id not younger than the oldest message of a destination; 0: none. */
+uint64_t index_oldest(struct dest *);
 /* When a deferred one is due. */
 int64_t index_due(const struct rcpt *);
 

@@ -8,7 +8,8 @@
 
 #include "queue/spool_state.h"
 
-#define TURN_JOBS 8 /* jobs that a destination starts in one turn */
+#define TURN_JOBS 8     /* jobs that a destination starts in one turn */
+#define PROBES_MOST 128 /* dead destinations probed at once */
 
 /* ---- the table of jobs ---- */
 
@@ -49,6 +50,8 @@ add_job(struct spool *sp, struct job *job)
 	sp->job_count++;
 	if (!job->proven)
 		sp->job_unproven++;
+	if (job->probe)
+		sp->job_probes++;
 	return 0;
 }
 
@@ -61,6 +64,8 @@ free_job(struct spool *sp, struct job *job)
 		sp->job_count--;
 		if (!job->proven)
 			sp->job_unproven--;
+		if (job->probe)
+			sp->job_probes--;
 	}
 	free_told(&job->told);
 	envelope_clear(&job->env);
@@ -133,6 +138,7 @@ make_job(struct spool *sp, struct dest *dest, struct message *m, uint16_t first)
 	job->dest = dest;
 	job->began_ms = sp->now_ms;
 	job->proven = dest->limit.proven;
+	job->probe = index_is_down(dest);
 	if (gather(job, m, dest, first) == -1 ||
 	    spool_envelope(sp, m, &job->env) == -1 || add_job(sp, job) == -1) {
 		error = errno;
@@ -179,7 +185,7 @@ start_job(struct spool *sp, struct job *job, struct spool_job *out)
 	limit_begin(&dest->limit, sp->now_ms);
 	index_settle(&sp->index, dest, sp->now_ms);
 	if (dest->turn == 0)
-		dest->turn = TURN_JOBS;
+		dest->turn = dest->limit.proven ? TURN_JOBS : 1;
 	if (--dest->turn == 0)
 		index_rotate(&sp->index, dest);
 	out->job = job->number;
@@ -191,21 +197,24 @@ start_job(struct spool *sp, struct job *job, struct spool_job *out)
 	out->recheck = is_final(job);
 }
 
+/* The rings take turns; the dead ones have but a few places. */
 static struct dest *
 next_dest(struct spool *sp, bool proven)
 {
-	enum index_ring ring;
 	struct dest *dest;
+	int i;
 
 	if (proven)
 		return index_turn(&sp->index, RING_PROVEN);
-	sp->flip = !sp->flip;
-	ring = sp->flip ? RING_PROVEN : RING_UNPROVEN;
-	dest = index_turn(&sp->index, ring);
-	if (dest == NULL)
-		dest = index_turn(&sp->index,
-		    ring == RING_PROVEN ? RING_UNPROVEN : RING_PROVEN);
-	return dest;
+	for (i = 1; i < RINGS; i++) {
+		sp->ring = sp->ring % (RINGS - 1) + 1;
+		if (sp->ring == RING_DEAD && sp->job_probes >= PROBES_MOST)
+			continue;
+		dest = index_turn(&sp->index, sp->ring);
+		if (dest != NULL)
+			return dest;
+	}
+	return NULL;
 }
 
 /* It could not be started: later, unless it never can. */

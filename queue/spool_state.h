@@ -72,6 +72,7 @@ struct job {
 	size_t count;
 	size_t left;
 	bool proven; /* what its destination was when it began */
+	bool probe;
 	struct told_list told;
 };
 
@@ -110,9 +111,10 @@ struct spool {
 	size_t job_room;
 	size_t job_count;
 	size_t job_unproven;
-	size_t job_hint; /* a slot that may be free */
+	size_t job_probes; /* of them, to dead destinations */
+	size_t job_hint;   /* a slot that may be free */
 	uint32_t job_serial;
-	bool flip; /* which ring is next */
+	enum index_ring ring; /* that had the last turn */
 	struct compaction compact;
 	struct envelope view; /* of the last listing */
 	uint64_t view_pos;

@@ -420,5 +420,6 @@ spool_dest_next(struct spool *sp, const char *after, struct spool_dest *out)
 	out->window = limit_width(&dest->limit);
 	out->next_ms = dest->limit.down_until_ms;
 	out->reason = out->down ? dest->reason : "";
+	out->oldest = index_oldest(dest);
 	return true;
 }
