@@ -26,6 +26,8 @@ struct policy {
 	struct child *child;
 	struct ev *ev;
 	struct dns *dns;
+	struct dns_server servers[CONF_RESOLVER_MAX];
+	size_t server_count;
 	struct dns *retired; /* former resolvers, still answering */
 	struct ev_timer retire, probe, stats;
 	struct sts *sts;
@@ -38,19 +40,33 @@ struct policy {
 
 /* ---- set-up ---- */
 
-static struct dns *
-open_dns(struct policy *p)
+/* Take the resolvers of the configuration; true if they are others now. */
+static bool
+take_servers(struct policy *p)
 {
 	const struct conf *conf = child_conf(p->child);
 	struct dns_server servers[CONF_RESOLVER_MAX];
-	const char *why;
-	struct dns *dns;
+	bool same;
 
+	memset(servers, 0, sizeof(servers));
 	for (size_t i = 0; i < conf->resolver_count; i++) {
 		servers[i].addr = conf->resolver[i].addr;
 		servers[i].trusted = conf->resolver[i].trusted;
 	}
-	dns = dns_new(p->ev, servers, conf->resolver_count, &why);
+	same = conf->resolver_count == p->server_count &&
+	    memcmp(servers, p->servers, sizeof(servers)) == 0;
+	memcpy(p->servers, servers, sizeof(servers));
+	p->server_count = conf->resolver_count;
+	return !same;
+}
+
+static struct dns *
+open_dns(struct policy *p)
+{
+	const char *why;
+	struct dns *dns;
+
+	dns = dns_new(p->ev, p->servers, p->server_count, &why);
 	if (dns == NULL)
 		log_die("DNS: %s", why);
 	return dns;
@@ -113,6 +129,7 @@ prepare(struct child *child)
 	child_set_state(child, p);
 	p->child = child;
 	p->ev = child_ev(child);
+	(void)take_servers(p);
 	p->dns = open_dns(p);
 	so.dirfd = open_cache(child_conf(child));
 	p->sts = sts_new(p->ev, p->dns, &so);
@@ -402,20 +419,13 @@ start(struct child *child)
 	on_stats(p);
 }
 
-/*
- * Questions under way still use the former resolvers; two reloads within a
- * minute keep the ones that are older.
- */
+/* Questions under way still use the former resolvers for a while. */
 static void
-reloaded(struct child *child)
+use_servers(struct policy *p)
 {
-	struct policy *p = child_state(child);
-
-	take_conf(p);
 	if (p->retired != NULL) {
-		log_note(LOG_PRI_WARNING,
-		    "reload once more in a minute for changed resolvers");
-		return;
+		ev_timer_del(p->ev, &p->retire);
+		dns_free(p->retired);
 	}
 	p->retired = p->dns;
 	ev_timer_set(p->ev, &p->retire, ev_now(p->ev) + RETIRE_MS);
@@ -424,6 +434,16 @@ reloaded(struct child *child)
 	sts_use_dns(p->sts, p->dns);
 	p->dane_told = false;
 	probe(p);
+}
+
+static void
+reloaded(struct child *child)
+{
+	struct policy *p = child_state(child);
+
+	take_conf(p);
+	if (take_servers(p))
+		use_servers(p);
 }
 
 static void
