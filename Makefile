@@ -79,7 +79,8 @@ $(B)/tests/base/%: $(B)/tests/base/%.o $(B)/tests/t.o \
 	$(B)/tests/pki.o $(BASE_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/tests/smtpd/%: $(B)/tests/smtpd/%.o $(B)/tests/t.o \
-	$(B)/tests/script.o $(B)/tests/pki.o $(B)/tests/mx.o $(CLI_A) $(ALL_A)
+	$(B)/tests/script.o $(B)/tests/pki.o $(B)/tests/mx.o \
+	$(B)/tests/fakedns.o $(CLI_A) $(ALL_A)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # What measures: a loader and a mail host that stand alone.

@@ -55,7 +55,7 @@ struct dns_answer {
 	unsigned cnames;          /* links followed */
 	char name[DNS_NAME_SIZE]; /* where they led; else the name asked */
 	const char *why;          /* of DNS_FAILED; a constant, else "" */
-	unsigned refs; /* dns.c's own */
+	unsigned refs;            /* dns.c's own */
 	size_t count;
 	struct dns_record record[]; /* as the answer orders them */
 };
