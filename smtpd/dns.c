@@ -186,7 +186,9 @@ open_server(struct dns *d, struct server *s, const struct dns_server *from)
 	s->believed = from->trusted || netaddr_is_loopback(addr);
 	LIST_INIT(&s->socks);
 	ev_timer_init(&s->timer, on_timer, s);
-	o.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS;
+	/* 1.18 would report SERVFAIL as a refused connection: we look. */
+	o.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS |
+	    ARES_FLAG_NOCHECKRESP;
 	o.timeout = ATTEMPT_MS;
 	o.tries = 1;
 	o.ednspsz = DNS_UDP_SIZE;
