@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 
-#include <ctype.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -29,6 +28,15 @@ static bool
 is_8bit(char c)
 {
 	return ((unsigned char)c & 0x80) != 0;
+}
+
+static bool
+has_8bit(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (is_8bit(s[i]))
+			return true;
+	return false;
 }
 
 /* RFC 5322 3.2.3; beyond ASCII as RFC 6531 3.3 has it. */
@@ -146,32 +154,52 @@ local_length(const char *s, size_t len, unsigned accept, const char **why)
 	return (int)n;
 }
 
-/* One label, already known to hold only letters, digits, hyphens and UTF-8. */
-static int
-put_label(char *out, size_t *used, const char *s, size_t len, const char **why)
+/* Why something is no label, where it holds the right characters. */
+static const char *
+label_fault(const char *s, size_t len)
 {
-	char label[IDN_LABEL_MAX + 1];
-	bool has_8bit = false;
-
 	if (len == 0)
-		return refuse(why, "an empty label in the domain");
+		return "an empty label in the domain";
 	if (s[0] == '-' || s[len - 1] == '-')
-		return refuse(why, "a label begins or ends with a hyphen");
-	for (size_t i = 0; i < len; i++)
-		has_8bit = has_8bit || is_8bit(s[i]);
-	if (has_8bit) {
-		if (idn_label(label, s, len, why) == -1)
-			return -1;
-		s = label;
-		len = strlen(label);
-	}
+		return "a label begins or ends with a hyphen";
+	return NULL;
+}
+
+/* Of ASCII, whatever the locale. */
+static char
+lower(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c);
+}
+
+static int
+add_lower(char *out, size_t *used, const char *s, size_t len, const char **why)
+{
 	if (len > LABEL_MAX)
 		return refuse(why, "a label of the domain is too long");
 	if (*used + len > DOMAIN_TEXT_MAX)
 		return refuse(why, "the domain is too long");
 	for (size_t i = 0; i < len; i++)
-		out[(*used)++] = (char)tolower((unsigned char)s[i]);
+		out[(*used)++] = lower(s[i]);
 	return 0;
+}
+
+/* One label, already known to hold only letters, digits, hyphens and UTF-8. */
+static int
+put_label(char *out, size_t *used, const char *s, size_t len, const char **why)
+{
+	char label[IDN_LABEL_MAX + 1];
+
+	*why = label_fault(s, len);
+	if (*why != NULL)
+		return -1;
+	if (has_8bit(s, len)) {
+		if (idn_label(label, s, len, why) == -1)
+			return -1;
+		s = label;
+		len = strlen(label);
+	}
+	return add_lower(out, used, s, len, why);
 }
 
 /* A name whose last label is a number is an IPv4 address, or means to be. */
@@ -288,8 +316,7 @@ address_parse(struct address *out, const char *s, size_t len, unsigned accept,
 	if (local == -1)
 		return -1;
 	memcpy(out->local, s, (size_t)local);
-	for (int i = 0; i < local; i++)
-		out->needs_utf8 = out->needs_utf8 || is_8bit(s[i]);
+	out->needs_utf8 = has_8bit(s, (size_t)local);
 	s += local;
 	len -= (size_t)local;
 	if (len == 0) {
@@ -410,69 +437,4 @@ address_destination(const char *mailbox)
 	if (at == NULL || strchr(at, '"') != NULL)
 		return "";
 	return at + 1;
-}
-
-int
-address_xtext_encode(char *out, size_t size, const char *s, size_t len)
-{
-	static const char hex[] = "0123456789ABCDEF";
-	size_t used = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)s[i];
-		bool plain = c > 0x20 && c < 0x7f && c != '+' && c != '=';
-
-		if (used + (plain ? 1 : 3) >= size)
-			return -1;
-		if (plain) {
-			out[used++] = (char)c;
-			continue;
-		}
-		out[used++] = '+';
-		out[used++] = hex[c >> 4];
-		out[used++] = hex[c & 15];
-	}
-	if (used >= size)
-		return -1;
-	out[used] = '\0';
-	return (int)used;
-}
-
-/* RFC 3461 4: upper-case hexadecimal digits only. */
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-int
-address_xtext_decode(char *out, size_t size, const char *s, size_t len)
-{
-	size_t used = 0;
-	int c, high, low;
-
-	for (size_t i = 0; i < len; i++) {
-		c = (unsigned char)s[i];
-		if (c <= 0x20 || c >= 0x7f || c == '=')
-			return -1;
-		if (c == '+') {
-			if (len - i < 3)
-				return -1;
-			high = hex_value(s[i + 1]);
-			low = hex_value(s[i + 2]);
-			if (high == -1 || low == -1)
-				return -1;
-			c = high * 16 + low;
-			i += 2;
-		}
-		if (c < 0x20 || c == 0x7f || used + 1 >= size)
-			return -1;
-		out[used++] = (char)c;
-	}
-	if (used >= size)
-		return -1;
-	out[used] = '\0';
-	return (int)used;
 }

@@ -203,11 +203,12 @@ parse_entry(struct parser *p, const char *s, size_t len)
 		return;
 	}
 	if (address_parse(&a, name, name_len, ADDRESS_BARE | ADDRESS_UTF8,
-		&why) == -1 ||
-	    (a.domain[0] != '\0' &&
-		(why = "a name here has no domain") != NULL)) {
+		&why) == -1)
 		complain(p, p->line, name, name_len, why);
-	} else {
+	else if (a.domain[0] != '\0')
+		complain(p, p->line, name, name_len,
+		    "a name here has no domain");
+	else {
 		p->entry = new_entry(p, &a);
 		p->no_memory = p->no_memory || p->entry == NULL;
 	}

@@ -7,7 +7,7 @@
 #include "smtpd/conf_block.h"
 #include "smtpd/conf_set.h"
 
-#define DAY 86400
+#define DAY ((time_t)86400)
 #define WARN_AHEAD (7 * DAY) /* seconds before an exception ends */
 
 void

@@ -48,74 +48,94 @@ secret_fault(const struct stat *st)
 	return NULL;
 }
 
+/* How to read a file, and what came of it. */
+struct reading {
+	size_t max; /* bytes */
+	bool is_secret;
+	char *text;
+	size_t len;
+};
+
 static int
-read_all(int fd, size_t max, char *buf, size_t *len, const char **why)
+read_all(int fd, struct reading *r, const char **why)
 {
+	size_t room = r->max + 1; /* one more shows that it is too large */
 	ssize_t n;
 
-	*len = 0;
-	while ((n = read(fd, buf + *len, max + 1 - *len)) > 0) {
-		*len += (size_t)n;
-		if (*len > max)
+	while ((n = read(fd, r->text + r->len, room - r->len)) > 0) {
+		r->len += (size_t)n;
+		if (r->len > r->max)
 			return refuse(why, "the file is too large");
 	}
 	if (n == -1)
 		return system_refused(why);
-	buf[*len] = '\0';
+	r->text[r->len] = '\0';
 	return 0;
 }
 
-/* Read what is open; "is_secret" asks for the owner and mode of one. */
-static int
-read_fd(int fd, size_t max, bool is_secret, char **text, size_t *len,
-    const char **why)
+/* The bytes, r->text; NULL with *why. */
+static char *
+read_fd(int fd, struct reading *r, const char **why)
 {
-	const char *fault;
+	const char *fault = NULL;
 	struct stat st;
-	char *buf, *fit;
 
-	if (fstat(fd, &st) == -1)
-		return system_refused(why);
-	if (!is_readable_kind(&st))
-		return refuse(why, "not a regular file");
-	fault = is_secret ? secret_fault(&st) : NULL;
-	if (fault != NULL)
-		return refuse(why, fault);
-	if (st.st_size > (off_t)max)
-		return refuse(why, "the file is too large");
-	buf = malloc(max + 2);
-	if (buf == NULL)
-		return system_refused(why);
-	if (read_all(fd, max, buf, len, why) == -1) {
-		explicit_bzero(buf, max + 2);
-		free(buf);
-		return -1;
+	if (fstat(fd, &st) == -1) {
+		system_refused(why);
+		return NULL;
 	}
-	fit = is_secret ? NULL : realloc(buf, *len + 1);
-	*text = fit != NULL ? fit : buf;
-	return 0;
+	if (!is_readable_kind(&st))
+		fault = "not a regular file";
+	else if (r->is_secret)
+		fault = secret_fault(&st);
+	if (fault == NULL && st.st_size > (off_t)r->max)
+		fault = "the file is too large";
+	if (fault != NULL) {
+		refuse(why, fault);
+		return NULL;
+	}
+	r->text = malloc(r->max + 2);
+	if (r->text == NULL) {
+		system_refused(why);
+		return NULL;
+	}
+	if (read_all(fd, r, why) == 0)
+		return r->text;
+	explicit_bzero(r->text, r->len);
+	free(r->text);
+	return NULL;
 }
 
-static int
-read_path(const char *path, size_t max, bool is_secret, char **text,
-    size_t *len, const char **why)
+static char *
+read_path(const char *path, struct reading *r, const char **why)
 {
 	/* O_NONBLOCK: a FIFO must not keep us waiting. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	int r;
+	char *text;
 
-	if (fd == -1)
-		return system_refused(why);
-	r = read_fd(fd, max, is_secret, text, len, why);
+	if (fd == -1) {
+		system_refused(why);
+		return NULL;
+	}
+	text = read_fd(fd, r, why);
 	(void)close(fd);
-	return r;
+	return text;
 }
 
 int
 conf_read(const char *path, size_t max, char **text, size_t *len,
     const char **why)
 {
-	return read_path(path, max, false, text, len, why);
+	struct reading r = { .max = max };
+	char *whole = read_path(path, &r, why);
+
+	if (whole == NULL)
+		return -1;
+	*text = realloc(whole, r.len + 1);
+	if (*text == NULL)
+		*text = whole;
+	*len = r.len;
+	return 0;
 }
 
 /* One line "user:password" without control characters; its colon. */
@@ -142,14 +162,14 @@ find_colon(char *text, size_t len, const char **why)
 int
 conf_read_auth(const char *path, char **user, char **password, const char **why)
 {
-	char *text, *colon;
-	size_t len;
+	struct reading r = { .max = CONF_SECRET_MAX, .is_secret = true };
+	char *text = read_path(path, &r, why), *colon;
 
-	if (read_path(path, CONF_SECRET_MAX, true, &text, &len, why) == -1)
+	if (text == NULL)
 		return -1;
-	colon = find_colon(text, len, why);
+	colon = find_colon(text, r.len, why);
 	if (colon == NULL) {
-		explicit_bzero(text, len);
+		explicit_bzero(text, r.len);
 		free(text);
 		errno = 0;
 		return -1;

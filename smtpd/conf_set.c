@@ -32,35 +32,37 @@ set_hostname(struct conf_parser *p)
 	return conf_take_host(p, &p->conf->hostname);
 }
 
-/* "tls cert FILE key FILE" and "auth FILE", of which only the form counts. */
+/* FILE of a word that must stand there; only its form counts. */
+static int
+named_path(struct conf_parser *p, const char *word)
+{
+	char *path = NULL;
+	int r;
+
+	if (!conf_take_word(p, word))
+		return conf_wants(p);
+	r = conf_take_path(p, &path);
+	free(path);
+	return r;
+}
+
+/* "tls cert FILE key FILE" and "auth FILE", which come with a later version. */
 static int
 listen_options(struct conf_parser *p)
 {
 	const char *what = NULL;
-	char *path = NULL;
-	int r = 0;
 
-	while (r == 0 && *p->word != NULL) {
-		if (conf_take_word(p, "tls")) {
-			what = "listen ... tls";
-			if (!conf_take_word(p, "cert"))
-				r = conf_wants(p);
-			if (r == 0)
-				r = conf_take_path(p, &path);
-			if (r == 0 && !conf_take_word(p, "key"))
-				r = conf_wants(p);
-			if (r == 0)
-				r = conf_take_path(p, &path);
-		} else if (conf_take_word(p, "auth")) {
-			what = what != NULL ? what : "listen ... auth";
-			r = conf_take_path(p, &path);
-		} else
-			break;
+	if (conf_take_word(p, "tls")) {
+		what = "listen ... tls";
+		if (named_path(p, "cert") == -1 || named_path(p, "key") == -1)
+			return -1;
 	}
-	free(path);
-	if (r == 0 && what != NULL && *p->word == NULL)
-		return not_yet(p, what);
-	return r;
+	if (*p->word != NULL && strcmp(*p->word, "auth") == 0) {
+		what = what != NULL ? what : "listen ... auth";
+		if (named_path(p, "auth") == -1)
+			return -1;
+	}
+	return what != NULL && *p->word == NULL ? not_yet(p, what) : 0;
 }
 
 static int
@@ -109,8 +111,8 @@ take_nets(struct conf_parser *p, struct conf_nets *nets,
 		    reallocarray(nets->net, nets->count + 1, sizeof *nets->net);
 		if (grown == NULL)
 			return conf_complain(p, "out of memory");
-		grown[nets->count++] = net;
 		nets->net = grown;
+		nets->net[nets->count++] = net;
 	}
 	return r;
 }

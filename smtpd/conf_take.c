@@ -54,13 +54,13 @@ conf_keep(struct conf_parser *p, char **out, const char *s)
 }
 
 int
-conf_take_duration(struct conf_parser *p, unsigned *out)
+conf_take_duration(struct conf_parser *p, unsigned *seconds)
 {
 	const char *word = conf_take(p), *why;
 
 	if (word == NULL)
 		return conf_wants(p);
-	if (conf_duration(word, out, &why) == -1)
+	if (conf_duration(word, seconds, &why) == -1)
 		return conf_complain(p, "`%s`: %s", word, why);
 	return 0;
 }
@@ -125,11 +125,54 @@ conf_take_address(struct conf_parser *p, struct sockaddr_storage *out,
 	return netaddr_parse(out, word, port, &why);
 }
 
+static int
+take_until(struct conf_parser *p, struct conf_tls *tls)
+{
+	const char *date = conf_take(p), *why;
+
+	if (date == NULL)
+		return conf_wants(p);
+	if (conf_date_end(date, &tls->until, &why) == -1)
+		return conf_complain(p, "`%s`: %s", date, why);
+	return 0;
+}
+
+static int
+take_because(struct conf_parser *p, struct conf_tls *tls)
+{
+	const char *text = conf_take(p);
+
+	if (text == NULL || text[0] == '\0')
+		return conf_wants(p);
+	return conf_keep(p, &tls->because, text);
+}
+
+/* An exception, and nothing else, says until when and why. */
+static int
+check_tls(struct conf_parser *p, const struct conf_tls *tls)
+{
+	if (*p->word != NULL)
+		return 0; /* the caller complains of it */
+	if (tls->level != LEVEL_OPPORTUNISTIC) {
+		if (tls->until == 0 && tls->because == NULL)
+			return 0;
+		return conf_complain(p,
+		    "until and because belong to"
+		    " `tls opportunistic` alone");
+	}
+	if (tls->until == 0 || tls->because == NULL)
+		return conf_complain(p,
+		    "`tls opportunistic` wants"
+		    " until DATE because TEXT");
+	return 0;
+}
+
 /* LEVEL [until DATE] [because TEXT] */
 int
 conf_take_tls(struct conf_parser *p, struct conf_tls *tls)
 {
-	const char *word = conf_take(p), *date, *why;
+	const char *word = conf_take(p);
+	int r = 0;
 
 	if (word == NULL)
 		return conf_wants(p);
@@ -137,33 +180,13 @@ conf_take_tls(struct conf_parser *p, struct conf_tls *tls)
 		return conf_complain(p,
 		    "`%s` is no TLS level: require, strict or opportunistic",
 		    word);
-	for (;;) {
-		if (tls->until == 0 && conf_take_word(p, "until")) {
-			date = conf_take(p);
-			if (date == NULL)
-				return conf_wants(p);
-			if (conf_date_end(date, &tls->until, &why) == -1)
-				return conf_complain(p, "`%s`: %s", date, why);
-		} else if (tls->because == NULL &&
-		    conf_take_word(p, "because")) {
-			word = conf_take(p);
-			if (word == NULL || word[0] == '\0')
-				return conf_wants(p);
-			if (conf_keep(p, &tls->because, word) == -1)
-				return -1;
-		} else
-			break;
+	while (r == 0) {
+		if (tls->until == 0 && conf_take_word(p, "until"))
+			r = take_until(p, tls);
+		else if (tls->because == NULL && conf_take_word(p, "because"))
+			r = take_because(p, tls);
+		else
+			return check_tls(p, tls);
 	}
-	if (*p->word != NULL)
-		return 0; /* the caller complains of it */
-	if (tls->level == LEVEL_OPPORTUNISTIC) {
-		if (tls->until == 0 || tls->because == NULL)
-			return conf_complain(p,
-			    "`tls opportunistic` wants"
-			    " until DATE because TEXT");
-	} else if (tls->until != 0 || tls->because != NULL)
-		return conf_complain(p,
-		    "until and because belong to"
-		    " `tls opportunistic` alone");
-	return 0;
+	return r;
 }

@@ -204,7 +204,7 @@ int
 header_from(char *out, size_t size, const char *address, const char *name)
 {
 	struct text t = { .out = out, .size = size };
-	char clean[512];
+	char clean[512] = "";
 	size_t n = 0;
 
 	/* Control characters, and bytes that are no UTF-8, are dropped. */

@@ -184,12 +184,12 @@ test_files(void)
 static char *
 chain(size_t n, const char *fmt_twice, size_t *len)
 {
-	char *text = malloc(n * 64 + 1);
+	char *text = malloc(n * 64);
 
 	*len = 0;
 	for (size_t i = 0; i < n; i++)
-		*len += (size_t)sprintf(text + *len, "a%zu: a%zu%s%zu\n", i,
-		    i + 1, fmt_twice, i + 1);
+		*len += (size_t)snprintf(text + *len, 64, "a%zu: a%zu%s%zu\n",
+		    i, i + 1, fmt_twice, i + 1);
 	return text;
 }
 
@@ -217,13 +217,13 @@ test_bounds(void)
 	free(text);
 	t_case("bounds: 1000 addresses, no more");
 	text = malloc(1 << 16);
-	n = (size_t)sprintf(text, "a: x0");
+	n = (size_t)snprintf(text, 64, "a: x0");
 	for (int i = 1; i < 1000; i++)
-		n += (size_t)sprintf(text + n, ", x%d", i);
+		n += (size_t)snprintf(text + n, 64, ", x%d", i);
 	t = alias_parse("f", text, n, "h.example", &errors);
 	t_int(alias_expand(t, "a", ignore, NULL, &why), 1000);
 	alias_free(t);
-	n += (size_t)sprintf(text + n, ", x1000");
+	n += (size_t)snprintf(text + n, 64, ", x1000");
 	t = alias_parse("f", text, n, "h.example", &errors);
 	t_int(alias_expand(t, "a", ignore, NULL, &why), -1);
 	t_str(why, "an alias leads to too many addresses");
