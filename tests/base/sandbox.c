@@ -26,6 +26,7 @@
 #include "smtpd/base/ev.h"
 #include "smtpd/base/log.h"
 #include "smtpd/base/proc.h"
+#include "smtpd/base/tls.h"
 #include "tests/t.h"
 
 #define SOMEBODY 64321
@@ -129,6 +130,27 @@ use_files(void)
 	return fd == -1 ? -1 : fsync(fd);
 }
 
+/* As far as the first flight: all that OpenSSL sets up is set up. */
+static int
+use_tls(void)
+{
+	struct tls_target target = { .name = "mx.example.org" };
+	struct tls_ctx *ctx;
+	struct tls *tls = NULL;
+	const char *why;
+	int fd;
+
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd == -1 ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)) == -1 ||
+	    fcntl(fd, F_SETFL, O_NONBLOCK) == -1)
+		return -1;
+	ctx = tls_ctx_client(NULL, 0, &why);
+	if (ctx != NULL)
+		tls = tls_client(ctx, &target, fd);
+	return tls != NULL && tls_handshake(tls) == TLS_STEP_WANT ? 0 : -1;
+}
+
 static void *
 idle(void *arg)
 {
@@ -186,6 +208,7 @@ static const struct use {
 	{ "the time", use_time, 0 },
 	{ "an event loop", use_loop, 0 },
 	{ "chance", use_chance, 0 },
+	{ "TLS", use_tls, POWER_TCP },
 	{ "anonymous files", use_memfd, POWER_MEMFD },
 	{ "files below its root", use_files, POWER_FILES },
 	{ "threads", use_threads, POWER_THREADS },
