@@ -333,6 +333,10 @@ static const struct {
 	{ "destination a { auth /x }", "f:1: `auth` wants a `via` in the same"
 	  " block: credentials belong to one host\n" },
 	{ "destination a {\nauth /x\nvia b.c\n}", NULL },
+	{ "destination a { via b.c }\ndestination d { via b.c }", NULL },
+	{ "destination a { via b.c }\ndestination d {\nvia b.c\nauth /x\n}",
+	  "f:2: `via b.c port 25` stands on line 1 as well, with other"
+	  " credentials or another `implicit-tls`\n" },
 	{ "destination a { via 192.0.2.1 }", "f:1: `via` wants a host name, for"
 	  " which the certificate is checked, not an address\n" },
 	{ "destination a { via b implicit-tls port 4650 }", NULL },
