@@ -162,7 +162,7 @@ static void
 connected(struct session *s)
 {
 	s->report.connected = true;
-	if (s->target->implicit_tls)
+	if (s->target.implicit_tls)
 		session_start_tls(s);
 	else
 		session_make_client(s);
@@ -239,7 +239,7 @@ on_io(void *arg, enum io_event event)
 static bool
 is_ours(const struct session *s)
 {
-	const struct sockaddr *addr = (const void *)&s->target->addr, *own;
+	const struct sockaddr *addr = (const void *)&s->target.addr, *own;
 	size_t i;
 
 	for (i = 0; i < s->setup->own_count; i++) {
@@ -254,17 +254,17 @@ is_ours(const struct session *s)
 static bool
 is_forbidden(const struct session *s)
 {
-	return !s->target->via &&
+	return !s->target.via &&
 	    !netaddr_may_connect(s->setup->allow, s->setup->allow_count,
-		(const void *)&s->target->addr);
+		(const void *)&s->target.addr);
 }
 
 static const struct sockaddr *
 source_of(const struct session *s)
 {
 	const struct sockaddr_storage *source =
-	    s->target->addr.ss_family == AF_INET6 ? &s->setup->source6
-						  : &s->setup->source4;
+	    s->target.addr.ss_family == AF_INET6 ? &s->setup->source6
+						 : &s->setup->source4;
 
 	return source->ss_family == 0 ? NULL : (const void *)source;
 }
@@ -273,7 +273,7 @@ static void
 contact(void *arg)
 {
 	struct session *s = arg;
-	const struct sockaddr *addr = (const void *)&s->target->addr;
+	const struct sockaddr *addr = (const void *)&s->target.addr;
 
 	if (!s->clear && session_decide(s, TLS_BEFORE) != VERDICT_GO) {
 		session_end_verdict(s, "", "");
@@ -294,7 +294,7 @@ contact(void *arg)
 	if (s->io == NULL)
 		session_end_for(s, REASON_CONNECT_FAILED, strerror(errno));
 	else
-		io_set_deadline(s->io, session_now(s) + s->target->connect_ms);
+		io_set_deadline(s->io, session_now(s) + s->target.connect_ms);
 }
 
 struct session *
@@ -304,7 +304,8 @@ session_new(const struct session_setup *setup,
 	struct session *s = xcalloc(1, sizeof(*s));
 
 	s->setup = setup;
-	s->target = target;
+	s->target = *target;
+	(void)strlcpy(s->tag, target->tag, sizeof(s->tag));
 	s->cb = cb;
 	s->arg = arg;
 	(void)netaddr_text((const void *)&target->addr, s->report.addr);

@@ -38,7 +38,8 @@ struct session_setup {
 	struct sockaddr_storage source6;
 };
 
-/* Whom to reach, and what is known of it. Borrowed while the session lives. */
+/* Whom to reach, and what is known of it. Copied; what it points to is borrowed
+ * until the session is freed or released. */
 struct session_target {
 	const char *name; /* MX or `via` host: A-labels, no final dot */
 	struct sockaddr_storage addr; /* with port */

@@ -32,7 +32,7 @@ chain_of(enum tls_chain chain)
 enum verdict_action
 session_decide(struct session *s, enum tls_stage stage)
 {
-	struct verdict_facts facts = s->target->facts;
+	struct verdict_facts facts = s->target.facts;
 	const struct tls_facts *tls = &s->report.tls;
 
 	facts.stage = stage;
@@ -58,7 +58,7 @@ session_end_verdict(struct session *s, const char *reply, const char *words)
 	char found[sizeof(s->fault.found)];
 	struct explain_found_args about = {
 		.reason = reason,
-		.host = s->target->name,
+		.host = s->target.name,
 		.tls = s->report.tls_done ? &s->report.tls : NULL,
 		.words = words,
 	};
@@ -110,7 +110,7 @@ without_tls(struct session *s, enum tls_stage stage, const char *reply,
 void
 session_no_handshake(struct session *s, const char *words)
 {
-	if (s->target->resume != NULL && !s->no_resume) {
+	if (s->target.resume != NULL && !s->no_resume) {
 		in_full(s);
 		return;
 	}
@@ -137,7 +137,7 @@ stage_of(const struct session *s)
 static bool
 must_not_log_in(const struct session *s)
 {
-	return s->target->auth != NULL && s->report.verdict.auth == AUTH_NONE;
+	return s->target.auth != NULL && s->report.verdict.auth == AUTH_NONE;
 }
 
 static void
@@ -162,7 +162,7 @@ ask_verdict(struct session *s)
 		return;
 	}
 	s->pass = stage == TLS_DONE
-	    ? client_proceed(s->client, s->target->auth, session_now(s))
+	    ? client_proceed(s->client, s->target.auth, session_now(s))
 	    : client_proceed_in_clear(s->client, session_now(s));
 }
 
@@ -173,7 +173,7 @@ trace(void *arg, char direction, const char *line)
 {
 	const struct session *s = arg;
 
-	log_dialogue(s->target->tag, direction, line, strlen(line));
+	log_dialogue(s->tag, direction, line, strlen(line));
 }
 
 void
@@ -181,9 +181,9 @@ session_make_client(struct session *s)
 {
 	struct client_params params = {
 		.helo = s->setup->helo,
-		.tls = s->clear               ? CLIENT_TLS_CLEAR
-		    : s->target->implicit_tls ? CLIENT_TLS_IMPLICIT
-					      : CLIENT_TLS_STARTTLS,
+		.tls = s->clear              ? CLIENT_TLS_CLEAR
+		    : s->target.implicit_tls ? CLIENT_TLS_IMPLICIT
+					     : CLIENT_TLS_STARTTLS,
 		.trace = log_is_verbose() ? trace : NULL,
 		.trace_arg = s,
 	};
@@ -199,11 +199,11 @@ void
 session_start_tls(struct session *s)
 {
 	struct tls_target target = {
-		.name = s->target->name,
-		.also = s->target->tlsa_base,
-		.tlsa = s->target->tlsa,
-		.tlsa_count = s->target->tlsa_count,
-		.resume = s->no_resume ? NULL : s->target->resume,
+		.name = s->target.name,
+		.also = s->target.tlsa_base,
+		.tlsa = s->target.tlsa,
+		.tlsa_count = s->target.tlsa_count,
+		.resume = s->no_resume ? NULL : s->target.resume,
 	};
 	struct tls *tls;
 

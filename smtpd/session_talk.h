@@ -18,7 +18,8 @@ enum session_state {
 
 struct session {
 	const struct session_setup *setup;
-	const struct session_target *target;
+	struct session_target target; /* what it points to is borrowed */
+	char tag[64];
 	session_cb *cb;
 	void *arg;
 	enum session_state state;

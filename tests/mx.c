@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -283,7 +284,7 @@ accept_all(void *arg)
 	struct mx *mx = arg;
 	struct pollfd p = { .fd = mx->fd, .events = POLLIN };
 	struct guest *g;
-	int fd;
+	int fd, on = 1;
 
 	while (!mx->stopping) {
 		if (poll(&p, 1, 10) != 1)
@@ -291,6 +292,7 @@ accept_all(void *arg)
 		fd = accept(mx->fd, NULL, NULL);
 		if (fd == -1 || mx->thread_count == THREADS)
 			continue;
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		g = calloc(1, sizeof(*g));
 		if (g == NULL)
 			break;

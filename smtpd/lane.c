@@ -1,0 +1,460 @@
+#include "smtpd/lane.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "smtpd/base/log.h"
+#include "smtpd/lane_part.h"
+
+#define REST_MS 20000     /* an empty lane is kept for, with its sessions */
+#define REFRESH_MS 300000 /* between two looks for a changed policy */
+#define ASK_MS 180000     /* for an answer to how the destination is reached */
+#define LIFETIME_MIN 1000 /* ms an answer serves at least */
+
+int64_t
+lane_now(const struct lane *lane)
+{
+	return ev_now(lane->pool->options.setup->ev);
+}
+
+/* ---- routes and plans ---- */
+
+void
+lane_route_free(struct lane_route *route)
+{
+	size_t i, j;
+
+	if (route == NULL)
+		return;
+	for (i = 0; i < route->host_count; i++) {
+		for (j = 0; j < route->host[i].tlsa_count; j++)
+			free(route->host[i].tlsa[j].data);
+		free(route->host[i].tlsa);
+	}
+	free(route->host);
+	free(route);
+}
+
+/* One candidate for each address, and one for a host that has none. */
+static void
+make_candidates(struct lane_plan *plan)
+{
+	const struct lane_host *host;
+	struct candidate *c;
+	size_t i, j, count = 0;
+
+	for (i = 0; i < plan->route->host_count; i++)
+		count += plan->route->host[i].addr_count + 1;
+	plan->candidate = xcalloc(count + 1, sizeof(*plan->candidate));
+	c = plan->candidate;
+	for (i = 0; i < plan->route->host_count; i++) {
+		host = &plan->route->host[i];
+		for (j = 0; j < host->addr_count; j++, c++) {
+			c->host = host;
+			c->addr = &host->addr[j];
+		}
+		if (host->addr_count == 0) {
+			c->host = host;
+			c->bad = true;
+			c->kept = lane_keep_error(host);
+			c++;
+		}
+	}
+	plan->candidate_count = (size_t)(c - plan->candidate);
+}
+
+static struct lane_plan *
+plan_new(struct lane_route *route, int64_t now)
+{
+	struct lane_plan *plan = xcalloc(1, sizeof(*plan));
+	uint32_t lifetime = route->lifetime_ms;
+
+	plan->refs = 1;
+	plan->route = route;
+	plan->expires_ms =
+	    now + (lifetime < LIFETIME_MIN ? LIFETIME_MIN : lifetime);
+	make_candidates(plan);
+	return plan;
+}
+
+void
+lane_plan_release(struct lane_plan *plan)
+{
+	size_t i;
+
+	if (plan == NULL || --plan->refs > 0)
+		return;
+	for (i = 0; i < plan->candidate_count; i++) {
+		free(plan->candidate[i].kept);
+		free(plan->candidate[i].tlsa);
+		tls_session_free(plan->candidate[i].resume);
+	}
+	free(plan->candidate);
+	lane_route_free(plan->route);
+	free(plan);
+}
+
+static bool
+same_host(const struct lane_host *a, const struct lane_host *b)
+{
+	size_t i;
+
+	if (strcmp(a->name, b->name) != 0 ||
+	    strcmp(a->tlsa_base, b->tlsa_base) != 0 ||
+	    a->matches != b->matches || a->dane != b->dane ||
+	    a->origin != b->origin || a->addr_count != b->addr_count ||
+	    a->tlsa_count != b->tlsa_count || a->error != b->error)
+		return false;
+	for (i = 0; i < a->addr_count; i++)
+		if (!netaddr_same_host((const void *)&a->addr[i],
+			(const void *)&b->addr[i]) ||
+		    netaddr_port((const void *)&a->addr[i]) !=
+			netaddr_port((const void *)&b->addr[i]))
+			return false;
+	for (i = 0; i < a->tlsa_count; i++)
+		if (a->tlsa[i].usage != b->tlsa[i].usage ||
+		    a->tlsa[i].selector != b->tlsa[i].selector ||
+		    a->tlsa[i].matching != b->tlsa[i].matching ||
+		    a->tlsa[i].len != b->tlsa[i].len ||
+		    memcmp(a->tlsa[i].data, b->tlsa[i].data, a->tlsa[i].len) !=
+			0)
+			return false;
+	return true;
+}
+
+static bool
+same_policy(const struct lane_route *a, const struct lane_route *b)
+{
+	return a->status == b->status && a->mode == b->mode &&
+	    a->reason == b->reason && strcmp(a->policy_id, b->policy_id) == 0;
+}
+
+static bool
+same_route(const struct lane_route *a, const struct lane_route *b)
+{
+	size_t i;
+
+	if (!same_policy(a, b) || a->host_count != b->host_count)
+		return false;
+	for (i = 0; i < a->host_count; i++)
+		if (!same_host(&a->host[i], &b->host[i]))
+			return false;
+	return true;
+}
+
+static void
+use_plan(struct lane *lane, struct lane_plan *plan)
+{
+	struct lane_job *job;
+
+	lane_plan_release(lane->plan);
+	lane->plan = plan;
+	lane->proven = false;
+	lane->cap = UINT_MAX;
+	TAILQ_FOREACH(job, &lane->jobs, entry)
+		job->from = 0;
+	lane_close_idle(lane, false);
+}
+
+/* ---- jobs ---- */
+
+void
+lane_finish_job(struct lane *lane, struct lane_job *job)
+{
+	free(job->to);
+	free(job->to_rcpt);
+	free(job->kept);
+	job->to = NULL;
+	job->to_rcpt = NULL;
+	job->kept = NULL;
+	lane->job_count--;
+	lane->pool->options.ops->done(lane->pool->options.arg, job);
+}
+
+void
+lane_fail_job(struct lane *lane, struct lane_job *job,
+    const struct lane_result *result)
+{
+	const struct lane_pool_options *o = &lane->pool->options;
+	size_t i;
+
+	for (i = 0; i < job->rcpt_count; i++) {
+		if (job->rcpts[i].settled)
+			continue;
+		job->rcpts[i].settled = true;
+		o->ops->result(o->arg, job, i, result);
+	}
+	lane_finish_job(lane, job);
+}
+
+/* Hand back every job that waits. */
+static void
+fail_waiting(struct lane *lane, void (*fail)(struct lane *, struct lane_job *))
+{
+	struct lane_job *job;
+
+	while ((job = TAILQ_FIRST(&lane->jobs)) != NULL) {
+		TAILQ_REMOVE(&lane->jobs, job, entry);
+		fail(lane, job);
+	}
+}
+
+static bool
+may_refresh(const struct lane *lane)
+{
+	return lane->refreshed_ms == 0 ||
+	    lane_now(lane) - lane->refreshed_ms >= REFRESH_MS;
+}
+
+static void
+ask(struct lane *lane)
+{
+	const struct lane_pool_options *o = &lane->pool->options;
+	bool refresh = lane->refresh;
+
+	if (lane->asking)
+		return;
+	lane->asking = true;
+	lane->asked_refresh = refresh;
+	lane->refresh = false;
+	if (refresh)
+		lane->refreshed_ms = lane_now(lane);
+	ev_timer_set(o->setup->ev, &lane->patience, lane_now(lane) + ASK_MS);
+	o->ops->ask(o->arg, lane, refresh);
+}
+
+/* Under an enforced policy no host would do: has it changed meanwhile? */
+static bool
+ask_once_more(struct lane *lane)
+{
+	const struct lane_plan *plan = lane->plan;
+	size_t i;
+
+	if (plan->route->mode != POLICY_ENFORCE || !may_refresh(lane))
+		return false;
+	for (i = 0; i < plan->candidate_count; i++)
+		if (plan->candidate[i].kept != NULL &&
+		    reason_is_tls(plan->candidate[i].kept->trouble.reason))
+			break;
+	if (i == plan->candidate_count)
+		return false;
+	lane->second_look = lane->refresh = true;
+	ask(lane);
+	return true;
+}
+
+static void
+run(void *arg)
+{
+	struct lane *lane = arg;
+
+	if (TAILQ_EMPTY(&lane->jobs)) {
+		if (lane->job_count == 0)
+			ev_timer_set(lane->pool->options.setup->ev, &lane->rest,
+			    lane_now(lane) + REST_MS);
+		return;
+	}
+	if (lane->asking)
+		return;
+	if (lane->plan == NULL || lane->refresh ||
+	    lane_now(lane) >= lane->plan->expires_ms) {
+		ask(lane);
+		return;
+	}
+	if (lane->plan->route->status != ROUTE_OK) {
+		fail_waiting(lane, lane_fail_route);
+		lane_soon(lane);
+		return;
+	}
+	lane_walk(lane);
+}
+
+void
+lane_soon(struct lane *lane)
+{
+	if (!lane->freed)
+		ev_soon(lane->pool->options.setup->ev, &lane->run, run, lane);
+}
+
+bool
+lane_give_up(struct lane *lane)
+{
+	if (ask_once_more(lane))
+		return false;
+	fail_waiting(lane, lane_fail_everywhere);
+	return true;
+}
+
+void
+lane_answer(struct lane *lane, struct lane_route *route)
+{
+	struct lane_plan *plan = lane->plan;
+	bool second_look = lane->second_look;
+
+	if (!lane->asking) {
+		lane_route_free(route);
+		return;
+	}
+	lane->asking = lane->second_look = false;
+	ev_timer_del(lane->pool->options.setup->ev, &lane->patience);
+	lane_soon(lane);
+	if (second_look && same_policy(plan->route, route))
+		fail_waiting(lane, lane_fail_everywhere);
+	if (!second_look && plan != NULL && same_route(plan->route, route)) {
+		plan->expires_ms = lane_now(lane) + LIFETIME_MIN;
+		if (route->lifetime_ms > LIFETIME_MIN)
+			plan->expires_ms += route->lifetime_ms - LIFETIME_MIN;
+		lane_route_free(route);
+		return;
+	}
+	use_plan(lane, plan_new(route, lane_now(lane)));
+}
+
+void
+lane_ask_again(struct lane *lane)
+{
+	const struct lane_pool_options *o = &lane->pool->options;
+
+	if (lane->asking)
+		o->ops->ask(o->arg, lane, lane->asked_refresh);
+}
+
+static void
+fail_unanswered(struct lane *lane, struct lane_job *job)
+{
+	lane_fail_locally(lane, job,
+	    "no answer came to how the destination is reached");
+}
+
+static void
+on_no_answer(void *arg)
+{
+	struct lane *lane = arg;
+
+	lane->asking = lane->second_look = false;
+	fail_waiting(lane, fail_unanswered);
+	lane_soon(lane);
+}
+
+void
+lane_add(struct lane *lane, struct lane_job *job, unsigned width)
+{
+	ev_timer_del(lane->pool->options.setup->ev, &lane->rest);
+	lane->width = width < 1 ? 1 : width;
+	lane->job_count++;
+	job->from = 0;
+	job->to = xcalloc(job->rcpt_count + 1, sizeof(*job->to));
+	job->to_rcpt = xcalloc(job->rcpt_count + 1, sizeof(*job->to_rcpt));
+	TAILQ_INSERT_TAIL(&lane->jobs, job, entry);
+	if (job->recheck && may_refresh(lane))
+		lane->refresh = true;
+	lane_soon(lane);
+}
+
+size_t
+lane_jobs(const struct lane *lane)
+{
+	return lane->job_count;
+}
+
+/* ---- the life of a lane ---- */
+
+static void
+on_rest(void *arg)
+{
+	struct lane *lane = arg;
+
+	if (lane->job_count == 0)
+		lane->pool->options.ops->idle(lane->pool->options.arg, lane);
+}
+
+struct lane *
+lane_new(struct lane_pool *pool, const struct lane_options *options)
+{
+	struct lane *lane = xcalloc(1, sizeof(*lane));
+
+	lane->pool = pool;
+	lane->destination = xstrdup(options->destination);
+	lane->domain = xstrdup(options->domain);
+	lane->level = options->level;
+	lane->implicit_tls = options->implicit_tls;
+	if (options->auth != NULL) {
+		lane->has_auth = true;
+		lane->auth.user = xstrdup(options->auth->user);
+		lane->auth.password = xstrdup(options->auth->password);
+	}
+	lane->width = 1;
+	lane->cap = UINT_MAX;
+	TAILQ_INIT(&lane->jobs);
+	TAILQ_INIT(&lane->berths);
+	ev_timer_init(&lane->rest, on_rest, lane);
+	ev_timer_init(&lane->patience, on_no_answer, lane);
+	return lane;
+}
+
+static void
+fail_stopped(struct lane *lane, struct lane_job *job)
+{
+	lane_fail_locally(lane, job, "delivery was stopped");
+}
+
+static void
+free_secret(const char *text)
+{
+	char *copy;
+
+	if (text == NULL)
+		return;
+	memcpy(&copy, &text, sizeof(copy));
+	explicit_bzero(copy, strlen(copy));
+	free(copy);
+}
+
+void
+lane_free(struct lane *lane)
+{
+	struct ev *ev;
+
+	if (lane == NULL || lane->freed)
+		return;
+	ev = lane->pool->options.setup->ev;
+	lane->freed = true;
+	lane_close_all(lane);
+	fail_waiting(lane, fail_stopped);
+	ev_soon_del(ev, &lane->run);
+	ev_timer_del(ev, &lane->rest);
+	ev_timer_del(ev, &lane->patience);
+	if (lane->waiting)
+		TAILQ_REMOVE(&lane->pool->waiting, lane, waiting_entry);
+	lane_plan_release(lane->plan);
+	free(lane->destination);
+	free(lane->domain);
+	free_secret(lane->auth.user);
+	free_secret(lane->auth.password);
+	free(lane);
+}
+
+/* ---- the pool ---- */
+
+struct lane_pool *
+lane_pool_new(const struct lane_pool_options *options)
+{
+	struct lane_pool *pool = xcalloc(1, sizeof(*pool));
+
+	pool->options = *options;
+	TAILQ_INIT(&pool->waiting);
+	return pool;
+}
+
+void
+lane_pool_free(struct lane_pool *pool)
+{
+	free(pool);
+}
+
+size_t
+lane_pool_sessions(const struct lane_pool *pool)
+{
+	return pool->sessions;
+}

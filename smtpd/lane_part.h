@@ -1,0 +1,148 @@
+/*
+ * Inside a lane: its state, shared by lane.c (jobs and route), lane_walk.c
+ * (hosts and sessions) and lane_tell.c (results). Nobody else includes this.
+ */
+
+#ifndef SMTPD_LANE_PART_H
+#define SMTPD_LANE_PART_H
+
+#include "smtpd/lane.h"
+
+TAILQ_HEAD(lane_jobs, lane_job);
+TAILQ_HEAD(lane_list, lane);
+
+/* An address of a host, in the order to try. */
+struct candidate {
+	const struct lane_host *host;
+	const struct sockaddr_storage *addr; /* NULL: the host has none */
+	bool bad;                            /* tried in vain on this walk */
+	struct lane_kept *kept;              /* what went wrong */
+	struct tls_session *resume;
+	struct tls_tlsa *tlsa; /* of the host, as OpenSSL's half wants it */
+};
+
+/* A route in use: sessions hold on to it. */
+struct lane_plan {
+	unsigned refs;
+	struct lane_route *route;
+	struct candidate *candidate;
+	size_t candidate_count;
+	int64_t expires_ms;
+};
+
+/* A session of the lane. */
+struct berth {
+	TAILQ_ENTRY(berth) entry;
+	struct lane *lane;
+	struct lane_plan *plan;
+	size_t at; /* its candidate */
+	struct session *session;
+	struct session_target target;
+	struct lane_job *job; /* under way */
+	struct tls_session *resume;
+	struct ev_timer idle;
+	bool ready;
+	unsigned served;
+	char tag[64];
+};
+TAILQ_HEAD(berths, berth);
+
+/* A failure with the session's facts, kept for the result. */
+struct lane_kept {
+	struct trouble trouble;
+	bool is_verdict;
+	bool has_report;
+	char mx[256];
+	char ip[NETADDR_TEXT_SIZE]; /* without port */
+	char reply[REPLY_SHOW_SIZE];
+	char found[600];
+	struct session_report report;
+};
+
+struct lane {
+	struct lane_pool *pool;
+	TAILQ_ENTRY(lane) waiting_entry;
+	bool waiting; /* for a session of the pool */
+	char *destination;
+	char *domain;
+	enum tls_level level;
+	bool implicit_tls;
+	bool has_auth;
+	struct client_auth auth;
+	struct lane_jobs jobs; /* not under way */
+	size_t job_count;      /* all */
+	struct lane_plan *plan;
+	bool asking;
+	bool asked_refresh;
+	struct ev_timer patience; /* for the answer */
+	bool refresh;             /* the next question is to look anew */
+	bool second_look; /* the question under way is the last resort */
+	int64_t refreshed_ms;
+	struct berths berths;
+	size_t berth_count;
+	unsigned width;
+	unsigned cap; /* what the host bears, if less */
+	bool proven;  /* some session of the plan became ready */
+	int64_t walk_began_ms;
+	unsigned serial; /* of sessions, for their names in the log */
+	struct ev_task run;
+	struct ev_timer rest;
+	bool freed;
+};
+
+struct lane_pool {
+	struct lane_pool_options options;
+	size_t sessions;
+	struct lane_list waiting;
+};
+
+int64_t lane_now(const struct lane *);
+
+/* ---- lane.c ---- */
+
+/* Look for work, by the loop. */
+void lane_soon(struct lane *);
+void lane_plan_release(struct lane_plan *);
+/* Hand the job back: the rest of its recipients gets "result". */
+void lane_fail_job(struct lane *, struct lane_job *,
+    const struct lane_result *);
+/* No host is left: fail what waits. False: another look comes first. */
+bool lane_give_up(struct lane *);
+/* All recipients are settled: hand the job back. */
+void lane_finish_job(struct lane *, struct lane_job *);
+
+/* ---- lane_walk.c ---- */
+
+/* Give idle sessions work, open more, or find that no host is left. */
+void lane_walk(struct lane *);
+/* Close the sessions without a job that are of another plan, or all. */
+void lane_close_idle(struct lane *, bool all);
+/* Close everything; jobs under way return to the queue of the lane. */
+void lane_close_all(struct lane *);
+/* The first candidate from "from" on that is not bad, or candidate_count. */
+size_t lane_next(const struct lane_plan *, size_t from);
+/* The first candidate behind "at" of another host. */
+size_t lane_next_host(const struct lane_plan *, size_t at);
+
+/* ---- lane_tell.c ---- */
+
+/* The message for the recipients that are not settled yet. */
+void lane_make_message(struct lane_job *);
+/*
+ * Judge what the session told of its job: tell what is final, keep what
+ * another host may mend. "stay": the connection was gone already when the job
+ * was sent, no host refused it. True: all recipients are settled.
+ */
+bool lane_take_results(struct lane *, struct berth *, bool stay);
+/* Keep a failure, with the facts of its session. */
+struct lane_kept *lane_keep_fault(const struct berth *);
+struct lane_kept *lane_keep_result(const struct berth *,
+    const struct client_result *);
+struct lane_kept *lane_keep_error(const struct lane_host *);
+/* No host is left for the job: tell so. */
+void lane_fail_everywhere(struct lane *, struct lane_job *);
+/* The route says that there is no way at all. */
+void lane_fail_route(struct lane *, struct lane_job *);
+void lane_fail_locally(struct lane *, struct lane_job *, const char *detail);
+
+#endif

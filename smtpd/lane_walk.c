@@ -1,0 +1,466 @@
+#include "smtpd/lane_part.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "smtpd/base/log.h"
+
+#define IDLE_MS 3000          /* a session without work is kept open for */
+#define CONNECT_MS 5000       /* patience while other addresses are left */
+#define CONNECT_LAST_MS 30000 /* and for the last one */
+#define WALK_MS 300000        /* for finding a host at all */
+#define AGAIN_MAX 3           /* times that a connection may be gone */
+
+static void on_session(void *arg, struct session *, enum session_event);
+
+size_t
+lane_next(const struct lane_plan *plan, size_t from)
+{
+	while (from < plan->candidate_count && plan->candidate[from].bad)
+		from++;
+	return from;
+}
+
+size_t
+lane_next_host(const struct lane_plan *plan, size_t at)
+{
+	const struct lane_host *host = plan->candidate[at].host;
+
+	while (at < plan->candidate_count && plan->candidate[at].host == host)
+		at++;
+	return at;
+}
+
+/* ---- berths ---- */
+
+static void
+kick_waiting(struct lane_pool *pool)
+{
+	struct lane *lane = TAILQ_FIRST(&pool->waiting);
+
+	if (lane == NULL)
+		return;
+	TAILQ_REMOVE(&pool->waiting, lane, waiting_entry);
+	lane->waiting = false;
+	lane_soon(lane);
+}
+
+/* The session is freed or released. */
+static void
+leave(struct berth *b)
+{
+	struct lane *lane = b->lane;
+
+	ev_timer_del(lane->pool->options.setup->ev, &b->idle);
+	TAILQ_REMOVE(&lane->berths, b, entry);
+	if (--lane->berth_count == 0)
+		lane->cap = UINT_MAX;
+	lane->pool->sessions--;
+	kick_waiting(lane->pool);
+	tls_session_free(b->resume);
+	lane_plan_release(b->plan);
+	free(b);
+	lane_soon(lane);
+}
+
+/* In order, and remember the TLS session for the next time. */
+static void
+close_berth(struct berth *b)
+{
+	struct candidate *c = &b->plan->candidate[b->at];
+	struct tls_session *tls = session_take_tls(b->session);
+
+	if (tls != NULL) {
+		tls_session_free(c->resume);
+		c->resume = tls;
+	}
+	session_release(b->session);
+	leave(b);
+}
+
+static void
+on_idle(void *arg)
+{
+	close_berth(arg);
+}
+
+static void
+set_target(struct berth *b)
+{
+	const struct lane *lane = b->lane;
+	const struct lane_route *route = b->plan->route;
+	struct candidate *c = &b->plan->candidate[b->at];
+	struct session_target *t = &b->target;
+
+	t->name = c->host->name;
+	t->addr = *c->addr;
+	t->via = c->host->origin == MX_VIA;
+	t->implicit_tls = lane->implicit_tls;
+	t->facts.level = lane->level;
+	t->facts.mode = route->mode;
+	t->facts.policy_trouble = route->reason;
+	t->facts.mx_matches = c->host->matches;
+	t->facts.dane = c->host->dane;
+	t->facts.origin = c->host->origin;
+	t->tlsa_count = c->host->tlsa_count;
+	t->tlsa_base =
+	    c->host->tlsa_base[0] != '\0' ? c->host->tlsa_base : NULL;
+	t->auth = lane->has_auth ? &lane->auth : NULL;
+	t->connect_ms = lane_next(b->plan, b->at + 1) < b->plan->candidate_count
+	    ? CONNECT_MS
+	    : CONNECT_LAST_MS;
+	t->tag = b->tag;
+}
+
+static struct tls_tlsa *
+tlsa_of(const struct lane_host *host)
+{
+	struct tls_tlsa *tlsa = xcalloc(host->tlsa_count + 1, sizeof(*tlsa));
+	size_t i;
+
+	for (i = 0; i < host->tlsa_count; i++) {
+		tlsa[i].usage = host->tlsa[i].usage;
+		tlsa[i].selector = host->tlsa[i].selector;
+		tlsa[i].matching = host->tlsa[i].matching;
+		tlsa[i].len = host->tlsa[i].len;
+		tlsa[i].data = host->tlsa[i].data;
+	}
+	return tlsa;
+}
+
+/* False: the pool has none left, the lane is called when it has. */
+static bool
+open_berth(struct lane *lane, size_t at)
+{
+	struct lane_pool *pool = lane->pool;
+	struct candidate *c = &lane->plan->candidate[at];
+	struct berth *b;
+
+	if (pool->sessions >= pool->options.sessions_max) {
+		if (!lane->waiting)
+			TAILQ_INSERT_TAIL(&pool->waiting, lane, waiting_entry);
+		lane->waiting = true;
+		return false;
+	}
+	b = xcalloc(1, sizeof(*b));
+	b->lane = lane;
+	b->plan = lane->plan;
+	b->plan->refs++;
+	b->at = at;
+	(void)snprintf(b->tag, sizeof(b->tag), "%.48s#%u", lane->destination,
+	    ++lane->serial);
+	ev_timer_init(&b->idle, on_idle, b);
+	set_target(b);
+	if (c->host->tlsa_count > 0)
+		b->target.tlsa = c->tlsa =
+		    c->tlsa != NULL ? c->tlsa : tlsa_of(c->host);
+	b->target.resume = b->resume = c->resume;
+	c->resume = NULL;
+	TAILQ_INSERT_TAIL(&lane->berths, b, entry);
+	lane->berth_count++;
+	pool->sessions++;
+	b->session =
+	    session_new(pool->options.setup, &b->target, on_session, b);
+	return true;
+}
+
+/* ---- jobs for sessions ---- */
+
+static bool
+is_current(const struct berth *b)
+{
+	const struct lane *lane = b->lane;
+
+	return b->plan == lane->plan && !lane->asking && !lane->refresh &&
+	    lane_now(lane) < b->plan->expires_ms;
+}
+
+/* Give it a job that it may serve; false: there is none. */
+static bool
+take_job(struct berth *b)
+{
+	struct lane *lane = b->lane;
+	struct lane_job *job;
+
+	if (!is_current(b))
+		return false;
+	TAILQ_FOREACH(job, &lane->jobs, entry)
+		if (job->from <= b->at)
+			break;
+	if (job == NULL)
+		return false;
+	ev_timer_del(lane->pool->options.setup->ev, &b->idle);
+	TAILQ_REMOVE(&lane->jobs, job, entry);
+	b->job = job;
+	lane_make_message(job);
+	session_send(b->session, &job->message, job->body);
+	return true;
+}
+
+static void
+look_for_job(struct berth *b)
+{
+	struct lane *lane = b->lane;
+
+	if (take_job(b))
+		return;
+	if (!is_current(b) && b->plan != lane->plan)
+		close_berth(b);
+	else
+		ev_timer_set(lane->pool->options.setup->ev, &b->idle,
+		    lane_now(lane) + IDLE_MS);
+	lane_soon(lane);
+}
+
+/* The job's results are there; it goes back to its owner, or to the lane. */
+static void
+settle_job(struct berth *b, bool stay)
+{
+	struct lane *lane = b->lane;
+	struct lane_job *job = b->job;
+	bool settled = lane_take_results(lane, b, stay);
+
+	b->job = NULL;
+	if (settled)
+		lane_finish_job(lane, job);
+	else
+		TAILQ_INSERT_HEAD(&lane->jobs, job, entry);
+}
+
+/* ---- what sessions tell ---- */
+
+static bool
+others_ready(const struct berth *b)
+{
+	const struct berth *other;
+
+	TAILQ_FOREACH(other, &b->lane->berths, entry)
+		if (other != b && other->ready && other->plan == b->plan &&
+		    other->at == b->at)
+			return true;
+	return false;
+}
+
+/* Nothing came of this candidate: not again on this walk. */
+static void
+mark_bad(struct berth *b)
+{
+	const struct session_fault *f = session_fault(b->session);
+	struct lane_plan *plan = b->plan;
+	size_t i = b->at, end = b->at + 1;
+
+	free(plan->candidate[i].kept);
+	plan->candidate[i].kept = lane_keep_fault(b);
+	if (f->before_contact)
+		end = lane_next_host(plan, i);
+	/* Hosts behind ourselves in the list lead back here (RFC 5321 5.1). */
+	if (f->trouble.reason == REASON_MAIL_LOOP)
+		end = plan->candidate_count;
+	for (; i < end; i++)
+		plan->candidate[i].bad = true;
+}
+
+/* The connection had served, and was gone before it took the job up. */
+static bool
+was_gone(const struct berth *b)
+{
+	const struct session_fault *f = session_fault(b->session);
+
+	return b->served > 0 && b->job->again < AGAIN_MAX &&
+	    f->trouble.next_host && f->trouble.scope == SCOPE_HOST;
+}
+
+static void
+on_ended(struct berth *b)
+{
+	struct lane *lane = b->lane;
+	bool gone;
+
+	if (b->job != NULL) {
+		gone = was_gone(b);
+		if (gone)
+			b->job->again++;
+		settle_job(b, gone);
+	} else if (!b->ready && b->plan == lane->plan) {
+		/* A host may bear fewer sessions than we would open. */
+		if (others_ready(b))
+			lane->cap = (unsigned)lane->berth_count - 1;
+		else
+			mark_bad(b);
+	}
+	session_free(b->session);
+	leave(b);
+}
+
+static void
+on_session(void *arg, struct session *s, enum session_event event)
+{
+	struct berth *b = arg;
+
+	(void)s;
+	switch (event) {
+	case SESSION_READY:
+		b->ready = true;
+		if (b->plan == b->lane->plan)
+			b->lane->proven = true;
+		lane_soon(b->lane); /* others may open now */
+		break;
+	case SESSION_RESULT:
+		b->served++;
+		settle_job(b, false);
+		break;
+	case SESSION_ENDED:
+		on_ended(b);
+		return;
+	}
+	look_for_job(b);
+}
+
+/* ---- the walk ---- */
+
+static size_t
+count_opening(const struct lane *lane)
+{
+	const struct berth *b;
+	size_t count = 0;
+
+	TAILQ_FOREACH(b, &lane->berths, entry)
+		if (!b->ready && b->plan == lane->plan)
+			count++;
+	return count;
+}
+
+static bool
+opening_serves(const struct lane *lane, const struct lane_job *job)
+{
+	const struct berth *b;
+
+	TAILQ_FOREACH(b, &lane->berths, entry)
+		if (!b->ready && b->plan == lane->plan && b->at >= job->from)
+			return true;
+	return false;
+}
+
+static struct berth *
+idle_berth(const struct lane *lane)
+{
+	struct berth *b;
+
+	TAILQ_FOREACH(b, &lane->berths, entry)
+		if (b->ready && b->job == NULL)
+			return b;
+	return NULL;
+}
+
+static bool
+may_open(struct lane *lane)
+{
+	size_t limit = lane->width < lane->cap ? lane->width : lane->cap;
+	struct berth *idle;
+
+	if (lane->berth_count >= limit && (idle = idle_berth(lane)) != NULL)
+		close_berth(idle);
+	return lane->berth_count < limit || lane->berth_count == 0;
+}
+
+/* Open what the waiting jobs need and the width permits. */
+static void
+open_for_jobs(struct lane *lane)
+{
+	struct lane_job *job, *next;
+	size_t opening = count_opening(lane), at, begun = opening;
+	size_t ready = lane->berth_count - opening;
+
+	TAILQ_FOREACH_SAFE(job, &lane->jobs, entry, next) {
+		if (opening > 0 && !lane->proven)
+			return; /* one finds the way for all */
+		if (opening > 0 && opening_serves(lane, job)) {
+			opening--;
+			continue;
+		}
+		at = lane_next(lane->plan, job->from);
+		if (at == lane->plan->candidate_count) {
+			TAILQ_REMOVE(&lane->jobs, job, entry);
+			lane_fail_everywhere(lane, job);
+			continue;
+		}
+		if (!may_open(lane) || !open_berth(lane, at))
+			return;
+		/* Doubling: who is quick needs few. */
+		if (!lane->proven || ++begun >= ready)
+			return;
+	}
+}
+
+/* The next jobs begin at the first host again. */
+static void
+forget_walk(struct lane *lane)
+{
+	struct candidate *c = lane->plan->candidate;
+	size_t i;
+
+	for (i = 0; i < lane->plan->candidate_count; i++)
+		if (c[i].addr != NULL)
+			c[i].bad = false;
+	lane->proven = false;
+	lane->walk_began_ms = 0;
+}
+
+static bool
+walk_is_over(struct lane *lane)
+{
+	if (lane->berth_count > 0)
+		return false;
+	if (lane->walk_began_ms == 0)
+		lane->walk_began_ms = lane_now(lane);
+	return lane_next(lane->plan, 0) == lane->plan->candidate_count ||
+	    (!lane->proven && lane_now(lane) - lane->walk_began_ms > WALK_MS);
+}
+
+void
+lane_walk(struct lane *lane)
+{
+	struct berth *b, *next;
+
+	TAILQ_FOREACH_SAFE(b, &lane->berths, entry, next)
+		if (b->ready && b->job == NULL)
+			(void)take_job(b);
+	if (walk_is_over(lane)) {
+		if (lane_give_up(lane))
+			forget_walk(lane);
+		return;
+	}
+	open_for_jobs(lane);
+}
+
+void
+lane_close_idle(struct lane *lane, bool all)
+{
+	struct berth *b, *next;
+
+	TAILQ_FOREACH_SAFE(b, &lane->berths, entry, next) {
+		if (b->job != NULL || (!all && b->plan == lane->plan))
+			continue;
+		if (b->ready) {
+			close_berth(b);
+			continue;
+		}
+		session_free(b->session);
+		leave(b);
+	}
+}
+
+void
+lane_close_all(struct lane *lane)
+{
+	struct berth *b, *next;
+
+	lane_close_idle(lane, true);
+	TAILQ_FOREACH_SAFE(b, &lane->berths, entry, next) {
+		TAILQ_INSERT_HEAD(&lane->jobs, b->job, entry);
+		session_free(b->session);
+		leave(b);
+	}
+}
