@@ -424,6 +424,7 @@ check_write_text(const struct check *c, FILE *out)
 	check_verdict(c, verdict, sizeof verdict);
 	(void)fputc('\n', out);
 	say(out, 0, "verdict", verdict);
-	if (!c->go && c->detail[0] != '\0')
+	/* What hosts have to say stands with each. */
+	if (c->route.host_count == 0 && c->detail[0] != '\0')
 		say(out, 2, "", c->detail);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +12,13 @@
 
 #include "smtpd/address.h"
 #include "smtpd/base/log.h"
+#include "smtpd/base/sandbox.h"
 #include "smtpd/cli/check.h"
 #include "smtpd/cli/cli.h"
 #include "smtpd/conf_file.h"
+#include "smtpd/roles.h"
 
+#define PATH_SIZE 4096
 #define TRUST_MAX (16 * 1048576) /* bytes of the CA bundle */
 
 /* What a check stands on; all of it is freed at the end. */
@@ -126,17 +130,21 @@ load_trust(struct stand *s)
 
 /* ---- what asks and what connects ---- */
 
+static void
+cache_path(const struct stand *s, char path[PATH_SIZE])
+{
+	(void)snprintf(path, PATH_SIZE, "%s/%s", s->conf.queue_directory,
+	    roles[ROLE_POLICY].root);
+}
+
 /* The daemon's cache of policies, if we may read it. */
 static void
 open_cache(struct stand *s)
 {
-	char path[4096];
+	char path[PATH_SIZE];
 
-	s->cache = -1;
-	if (snprintf(path, sizeof path, "%s/policy", s->conf.queue_directory) <
-	    (int)sizeof path)
-		s->cache =
-		    open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cache_path(s, path);
+	s->cache = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 static int
@@ -222,6 +230,33 @@ clear_stand(struct stand *s)
 	conf_clear(&s->conf);
 }
 
+/*
+ * Run by root, nothing of the network is read as root: the cage is that of
+ * the policy process, and the cache its root. Without a cache there is no
+ * folder to be caged in, but still the user.
+ */
+static int
+give_up_root(struct stand *s)
+{
+	char root[PATH_SIZE];
+	struct sandbox box = { .root = root,
+		.powers = POWER_TCP | POWER_UDP | POWER_FILES };
+
+	if (geteuid() != 0 ||
+	    sandbox_user(roles[ROLE_POLICY].user, &box.uid, &box.gid) == -1)
+		return EX_OK;
+	if (s->cache != -1) {
+		cache_path(s, root);
+		(void)sandbox_enter(&box);
+		return EX_OK;
+	}
+	if (setgroups(0, NULL) == -1 ||
+	    setresgid(box.gid, box.gid, box.gid) == -1 ||
+	    setresuid(box.uid, box.uid, box.uid) == -1)
+		return cli_complain(s->cli, EX_OSERR, "%s", strerror(errno));
+	return EX_OK;
+}
+
 /* ---- the check ---- */
 
 static void
@@ -292,6 +327,8 @@ cmd_check(const struct cli *cli)
 		status = load_config(&s);
 	if (status == EX_OK)
 		status = make_stand(&s);
+	if (status == EX_OK)
+		status = give_up_root(&s);
 	if (status == EX_OK)
 		status = check(&s);
 	clear_stand(&s);
