@@ -17,7 +17,7 @@ static const struct ctl_row rows[] = {
 	[CTL_QUEUE]    = { "queue",    CTL_BY_QUEUE,  CTL_ARG_NONE,
 	    CTL_KEYS_FILTER, true },
 	[CTL_COUNT]    = { "count",    CTL_BY_QUEUE,  CTL_ARG_NONE,
-	    CTL_KEYS_FILTER, true },
+	    CTL_KEY_DOMAIN, false },
 	[CTL_SHOW]     = { "show",     CTL_BY_QUEUE,  CTL_ARG_ID,
 	    CTL_KEY_BODY, false },
 	[CTL_RETRY]    = { "retry",    CTL_BY_QUEUE,  CTL_ARG_WHAT, 0, false },

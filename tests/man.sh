@@ -81,13 +81,9 @@ for letter in $("$sealpost" help --sendmail | sed 's/[:+]//g; s/./& /g'); do
 done
 
 # sealpost.conf(5): each directive.
-"$sealpost" help --directives | while read -r words; do
-	first=${words%% *}
-	pattern="^\\.It Ic $words\\( \\|\$\\)"
-	grep -q "$pattern" man/sealpost.conf.5 ||
-	    grep -q "^\\.It Ic $first Ar [a-z]* Ic ${words#* }" \
-	        man/sealpost.conf.5 ||
-	    echo "sealpost.conf.5: no .It Ic $words"
+"$sealpost" help --directives | sort -u | while read -r words; do
+	grep -q "^\\.It Cm $words\\( \\|\$\\)" man/sealpost.conf.5 ||
+	    echo "sealpost.conf.5: no .It Cm $words"
 done >"${B:-build}/man.out"
 [ -s "${B:-build}/man.out" ] && complain "$(cat "${B:-build}/man.out")"
 rm -f "${B:-build}/man.out"

@@ -181,6 +181,11 @@ cmd_queue(const struct cli *cli)
 
 	if ((cli->given & CLI_COUNT) != 0)
 		req.verb = CTL_COUNT;
+	if (req.verb == CTL_COUNT &&
+	    (cli->given & (CLI_SENDER | CLI_STATE)) != 0)
+		return cli_complain(cli, EX_USAGE,
+		    "--count is by destination: --sender and --state do not"
+		    " go with it");
 	status = set_filters(cli, &req);
 	if (status != EX_OK)
 		return status;

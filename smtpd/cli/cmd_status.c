@@ -34,48 +34,92 @@ is_figure(const struct jread *j)
 	return j->kind == JREAD_NUMBER || j->kind == JREAD_BOOL;
 }
 
-static void
-write_type(FILE *out, const char *key)
+/* Objects that count the same thing by a label. */
+static const struct {
+	const char *key;
+	const char *label;
+} families[] = { { "deferred_by_reason", "reason" },
+	{ "bounced_by_reason", "reason" },
+	{ "would_defer_by_reason", "reason" }, { "sts_failures", "reason" },
+	{ "auth", "method" } };
+
+static const char *
+label_of(const char *key)
 {
-	(void)fputs("# TYPE sealpost_", out);
-	write_name(out, key);
-	(void)fputs(" gauge\n", out);
+	for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+		if (strcmp(key, families[i].key) == 0)
+			return families[i].label;
+	return NULL;
 }
 
 static void
-write_family(FILE *out, const struct jread *object)
+write_metric(FILE *out, const char *object, const char *key)
+{
+	(void)fputs("sealpost_", out);
+	if (object != NULL) {
+		write_name(out, object);
+		(void)fputc('_', out);
+	}
+	write_name(out, key);
+}
+
+static void
+write_figure(FILE *out, const char *object, const struct jread *m)
+{
+	(void)fputs("# TYPE ", out);
+	write_metric(out, object, m->key);
+	(void)fputs(" gauge\n", out);
+	write_metric(out, object, m->key);
+	(void)fprintf(out, " %" PRId64 "\n", m->number);
+}
+
+static void
+write_family(FILE *out, const struct jread *object, const char *label)
 {
 	bool typed = false;
 
 	for (const struct jread *m = object->first; m != NULL; m = m->next) {
 		if (!is_figure(m))
 			continue;
-		if (!typed)
-			write_type(out, object->key);
+		if (!typed) {
+			(void)fputs("# TYPE ", out);
+			write_metric(out, NULL, object->key);
+			(void)fputs(" gauge\n", out);
+		}
 		typed = true;
-		(void)fputs("sealpost_", out);
-		write_name(out, object->key);
-		(void)fputs("{kind=\"", out);
+		write_metric(out, NULL, object->key);
+		(void)fprintf(out, "{%s=\"", label);
 		write_label(out, m->key);
 		(void)fprintf(out, "\"} %" PRId64 "\n", m->number);
 	}
 }
 
+static void
+write_object(FILE *out, const struct jread *object)
+{
+	const char *label = label_of(object->key);
+
+	if (label != NULL) {
+		write_family(out, object, label);
+		return;
+	}
+	for (const struct jread *m = object->first; m != NULL; m = m->next)
+		if (is_figure(m))
+			write_figure(out, object->key, m);
+}
+
 void
 status_prometheus(FILE *out, const struct jread *status)
 {
-	const struct jread *m =
-	    status->kind == JREAD_OBJECT ? status->first : NULL;
+	const struct jread *m = NULL;
 
+	if (status->kind == JREAD_OBJECT)
+		m = status->first;
 	for (; m != NULL; m = m->next) {
 		if (m->kind == JREAD_OBJECT)
-			write_family(out, m);
-		if (!is_figure(m))
-			continue;
-		write_type(out, m->key);
-		(void)fputs("sealpost_", out);
-		write_name(out, m->key);
-		(void)fprintf(out, " %" PRId64 "\n", m->number);
+			write_object(out, m);
+		else if (is_figure(m))
+			write_figure(out, NULL, m);
 	}
 }
 

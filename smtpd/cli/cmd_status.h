@@ -15,8 +15,8 @@ int cmd_status(const struct cli *);
 
 /*
  * Write a status object as Prometheus text (exposition format 0.0.4): each
- * number is a gauge `sealpost_KEY`, those of an object within
- * `sealpost_KEY{kind="MEMBER"}`.
+ * number is a gauge `sealpost_KEY`, or `sealpost_OBJECT_KEY` within an object,
+ * or, where an object counts by reason, `sealpost_OBJECT{reason="KEY"}`.
  */
 void status_prometheus(FILE *, const struct jread *);
 

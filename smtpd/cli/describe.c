@@ -211,37 +211,39 @@ describe_object(const struct cli *cli, const struct ctl_request *req)
 
 /* A table whose columns are the keys of its first object. */
 struct list {
-	FILE *out;
+	struct jread **objects;
+	size_t object_count;
 	struct table *table;
 	struct table_column columns[TABLE_COLUMNS_MAX + 1];
 	char *titles[TABLE_COLUMNS_MAX];
-	char *keys[TABLE_COLUMNS_MAX];
 	size_t count;
 };
 
-static void
-begin_table(struct list *l, const struct jread *first)
+static char *
+title_of(const char *key)
 {
-	const struct jread *m;
+	char *title = strdup(key);
+
+	for (char *p = title; p != NULL && *p != '\0'; p++)
+		*p = *p == '_' ? '-' : (char)toupper((unsigned char)*p);
+	return title;
+}
+
+static void
+begin_table(struct list *l, FILE *out)
+{
+	const struct jread *m = l->objects[0]->first;
 	char *title;
 
-	for (m = first->first; m != NULL; m = m->next) {
-		if (l->count == TABLE_COLUMNS_MAX || m->key == NULL)
+	for (; m != NULL && l->count < TABLE_COLUMNS_MAX; m = m->next) {
+		title = m->key != NULL ? title_of(m->key) : NULL;
+		if (title == NULL)
 			break;
-		title = strdup(m->key);
-		l->keys[l->count] = strdup(m->key);
-		if (title == NULL || l->keys[l->count] == NULL) {
-			free(title);
-			break;
-		}
-		for (char *p = title; *p != '\0'; p++)
-			*p = *p == '_' ? '-' : (char)toupper((unsigned char)*p);
 		l->titles[l->count] = title;
 		l->columns[l->count].title = title;
-		l->columns[l->count].right = m->kind == JREAD_NUMBER;
-		l->count++;
+		l->columns[l->count++].right = m->kind == JREAD_NUMBER;
 	}
-	l->table = table_new(l->out, l->columns);
+	l->table = table_new(out, l->columns);
 }
 
 static void
@@ -265,39 +267,71 @@ add_cell(struct list *l, const struct jread *m)
 	free(joined);
 }
 
+/* Room doubles: capacity is the next power of two. */
 static int
 list_line(void *arg, const char *line, size_t len)
 {
 	struct list *l = arg;
+	struct jread **objects;
 	const char *why;
-	struct jread *j = jread_parse(line, len, &why);
+	size_t n = l->object_count;
 
-	if (j == NULL)
-		return 0;
-	if (l->table == NULL)
-		begin_table(l, j);
-	if (l->table != NULL) {
-		for (size_t i = 0; i < l->count; i++)
-			add_cell(l, jread_get(j, l->keys[i]));
+	if ((n & (n - 1)) == 0) {
+		objects = reallocarray(l->objects, n == 0 ? 1 : 2 * n,
+		    sizeof(struct jread *));
+		if (objects == NULL)
+			return -1;
+		l->objects = objects;
+	}
+	l->objects[n] = jread_parse(line, len, &why);
+	l->object_count += l->objects[n] != NULL;
+	return 0;
+}
+
+static int
+by_total(const void *a, const void *b)
+{
+	int64_t x = jread_int(*(struct jread *const *)a, "total", 0);
+	int64_t y = jread_int(*(struct jread *const *)b, "total", 0);
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static void
+write_rows(struct list *l)
+{
+	const struct jread *first = l->objects[0]->first, *m;
+
+	for (size_t i = 0; i < l->object_count; i++) {
+		m = first;
+		for (size_t k = 0; k < l->count; k++, m = m->next)
+			add_cell(l, jread_get(l->objects[i], m->key));
 		table_row(l->table, NULL);
 	}
-	jread_free(j);
-	return ferror(l->out) != 0 ? -1 : 0;
 }
 
 int
 describe_list(const struct cli *cli, const struct ctl_request *req,
     const char *empty, FILE *out)
 {
-	struct list l = { .out = out };
+	struct list l = { 0 };
 	int status = cli_ask(cli, req, list_line, &l);
 
-	if (l.table == NULL && status == EX_OK)
-		(void)fprintf(out, "%s\n", empty);
-	table_end(l.table);
-	for (size_t i = 0; i < l.count; i++) {
-		free(l.keys[i]);
-		free(l.titles[i]);
+	if (l.object_count == 0) {
+		if (status == EX_OK)
+			(void)fprintf(out, "%s\n", empty);
+	} else {
+		qsort(l.objects, l.object_count, sizeof(struct jread *),
+		    by_total);
+		begin_table(&l, out);
+		if (l.table != NULL)
+			write_rows(&l);
+		table_end(l.table);
 	}
+	for (size_t i = 0; i < l.object_count; i++)
+		jread_free(l.objects[i]);
+	free(l.objects);
+	for (size_t i = 0; i < l.count; i++)
+		free(l.titles[i]);
 	return status;
 }

@@ -13,7 +13,8 @@
 
 /*
  * Ask for a list of like objects and print them to "out" as a table, one
- * column a key; "empty" is printed where there is none. Returns the status.
+ * column a key, those with the greatest "total" first; "empty" is printed
+ * where there is none. Returns the status.
  */
 int describe_list(const struct cli *, const struct ctl_request *,
     const char *empty, FILE *out);

@@ -315,21 +315,26 @@ prometheus_reads_it(void)
 	char *text;
 
 	t_case("status: figures as Prometheus reads them");
-	text = printed("{\"uptime\":5,\"paused\":false,\"version\":\"x\","
-		       "\"queue\":{\"ready\":1,\"held\":0},"
-		       "\"deferred\":{\"remote-4xx\":3,\"a\\\"b\":1},\"e\":{}}",
+	text = printed(
+	    "{\"uptime\":5,\"paused\":false,\"version\":\"x\","
+	    "\"queue\":{\"ready\":1,\"held\":0},\"tls\":{\"TLSv1.2\":4},"
+	    "\"deferred_by_reason\":{\"remote-4xx\":3,\"a\\\"b\":1},"
+	    "\"e\":{}}",
 	    status_prometheus);
 	t_str(text,
 	    "# TYPE sealpost_uptime gauge\n"
 	    "sealpost_uptime 5\n"
 	    "# TYPE sealpost_paused gauge\n"
 	    "sealpost_paused 0\n"
-	    "# TYPE sealpost_queue gauge\n"
-	    "sealpost_queue{kind=\"ready\"} 1\n"
-	    "sealpost_queue{kind=\"held\"} 0\n"
-	    "# TYPE sealpost_deferred gauge\n"
-	    "sealpost_deferred{kind=\"remote-4xx\"} 3\n"
-	    "sealpost_deferred{kind=\"a\\\"b\"} 1\n");
+	    "# TYPE sealpost_queue_ready gauge\n"
+	    "sealpost_queue_ready 1\n"
+	    "# TYPE sealpost_queue_held gauge\n"
+	    "sealpost_queue_held 0\n"
+	    "# TYPE sealpost_tls_TLSv1_2 gauge\n"
+	    "sealpost_tls_TLSv1_2 4\n"
+	    "# TYPE sealpost_deferred_by_reason gauge\n"
+	    "sealpost_deferred_by_reason{reason=\"remote-4xx\"} 3\n"
+	    "sealpost_deferred_by_reason{reason=\"a\\\"b\"} 1\n");
 	free(text);
 }
 
