@@ -137,7 +137,7 @@ read_field(const char *p, const char *end, char out[PROOF_FIELD_MAX])
 static int
 split(const char *line, char kind, size_t want, struct proof_text *text)
 {
-	const char *end;
+	const char *end = line;
 
 	text->count = 0;
 	if (line[0] != kind || line[1] != ' ')
