@@ -1,7 +1,6 @@
 #include "smtpd/guest.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +10,11 @@
 #include "smtpd/conf.h"
 #include "smtpd/roles.h"
 
-#define GROUPS_MAX 1024    /* of a local caller */
-#define FILE_BLOCK 65536   /* bytes of a transcript at a time */
-#define FILE_ROOM 131072   /* bytes held of it */
-#define OUTPUT_HIGH 65536  /* bytes that a slow reader may leave waiting */
-#define HAND_OVER_MS 10000 /* for the last reply to leave */
+#define GROUPS_MAX 1024     /* of a local caller */
+#define GUESTS_PER_USER 200 /* at once of one uid */
+#define FILE_BLOCK 65536    /* bytes of a transcript at a time */
+#define FILE_ROOM 131072    /* bytes held of it */
+#define OUTPUT_HIGH 65536   /* bytes that a slow reader may leave waiting */
 
 static void on_event(void *arg, enum io_event);
 static void read_more(void *arg);
@@ -196,6 +195,29 @@ know_remote(struct guest *g, const struct sockaddr *peer)
 	(void)netaddr_literal(peer, g->literal);
 }
 
+/* One user must not take all places; administrators always get in. */
+static bool
+is_crowd(const struct guest *g)
+{
+	const struct guest *other;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(other, &g->door->guests, entry) {
+		if (other->is_local && other->uid == g->uid)
+			n++;
+	}
+	return n >= GUESTS_PER_USER && !g->is_admin;
+}
+
+void
+guest_turn_away(struct door *door, int fd, const char *text)
+{
+	(void)send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
+	door->stats.refused++;
+	door->stats_changed = true;
+}
+
 void
 guest_welcome(struct door *door, int fd, const struct sockaddr *peer)
 {
@@ -203,8 +225,8 @@ guest_welcome(struct door *door, int fd, const struct sockaddr *peer)
 
 	if (peer != NULL)
 		know_remote(g, peer);
-	else if (know_local(g, fd) == -1) {
-		close(fd);
+	else if (know_local(g, fd) == -1 || is_crowd(g)) {
+		guest_turn_away(door, fd, "421 4.7.0 too many of yours\r\n");
 		free(g);
 		return;
 	}
@@ -414,73 +436,4 @@ guest_dismiss(struct guest *g)
 	g->wait = GUEST_TALKS;
 	server_close(g->server, "4.3.2", "shutting down");
 	guest_run(g);
-}
-
-/* ---- control ---- */
-
-void
-guest_ctl(struct guest *g)
-{
-	int64_t now = ev_now(g->door->ev);
-	const char *text = server_ctl(g->server), *why;
-	const struct ctl_row *row;
-
-	if (ctl_parse(text, strlen(text), &g->request, &why) == -1) {
-		server_answer(g->server, 501, "5.5.4", why, now);
-		return;
-	}
-	row = ctl_row(g->request.verb);
-	if (!g->is_admin && !row->own) {
-		server_answer(g->server, 550, "5.7.1",
-		    "only root and group _sealpostq may do that", now);
-		return;
-	}
-	if (door_peer_for(g->door, row->answerer) == NULL) {
-		server_answer(g->server, 451, "4.3.0",
-		    "who would answer is being restarted, try again", now);
-		return;
-	}
-	server_answer(g->server, 250, "2.0.0", "the answer follows", now);
-	g->wait = GUEST_HANDS_OVER;
-	g->wait_by = now + HAND_OVER_MS;
-}
-
-static void
-pass_on(struct guest *g, int fd)
-{
-	const struct ctl_row *row = ctl_row(g->request.verb);
-	struct ipc *peer = door_peer_for(g->door, row->answerer);
-	struct msg_ctl_queue to_queue;
-	struct msg_ctl_policy to_policy;
-	struct msg_ctl_parent to_parent;
-
-	if (peer == NULL) {
-		close(fd);
-		return;
-	}
-	switch (row->answerer) {
-	case CTL_BY_QUEUE:
-		ctl_to_queue(&g->request, g->is_admin ? -1 : g->uid, &to_queue);
-		MSG_SEND(peer, ctl_queue, &to_queue, fd);
-		break;
-	case CTL_BY_POLICY:
-		ctl_to_policy(&g->request, &to_policy);
-		MSG_SEND(peer, ctl_policy, &to_policy, fd);
-		break;
-	case CTL_BY_PARENT:
-		ctl_to_parent(&g->request, &to_parent);
-		MSG_SEND(peer, ctl_parent, &to_parent, fd);
-		break;
-	}
-}
-
-void
-guest_hand_over(struct guest *g)
-{
-	int fd = fcntl(io_fd(g->io), F_DUPFD_CLOEXEC, 0);
-
-	if (fd != -1)
-		pass_on(g, fd);
-	io_free(g->io);
-	leave(g);
 }

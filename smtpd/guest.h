@@ -84,6 +84,8 @@ struct door {
 
 /* A connection: "fd" is taken. peer: NULL for the Unix socket. */
 void guest_welcome(struct door *, int fd, const struct sockaddr *peer);
+/* No place: one line, "text" with its CRLF, and the connection is closed. */
+void guest_turn_away(struct door *, int fd, const char *text);
 /* A transcript: "fd" is taken. "uid" left it. */
 void guest_read(struct door *, int fd, uint64_t number, int64_t uid);
 
@@ -101,7 +103,7 @@ struct ipc *door_peer_for(struct door *, enum ctl_answerer);
 /* The guest whose message has this id, or NULL. */
 struct guest *guest_find(struct door *, uint64_t id);
 
-/* ---- between guest.c and guest_mail.c ---- */
+/* ---- between guest.c, guest_mail.c and guest_ctl.c ---- */
 
 /* Go on with the dialogue as far as it goes; may free the guest. */
 void guest_run(struct guest *);

@@ -16,6 +16,7 @@
 
 #define LISTENERS_MAX (CONF_LISTEN_MAX + 1) /* and the Unix socket */
 #define GUESTS_MAX 1000                     /* at once */
+#define STRANGERS_MAX 500                   /* of these: who may not relay */
 #define GUESTS_PER_STRANGER 50              /* at once from one address */
 #define ACCEPTS_MAX 32                      /* in one turn */
 #define PAUSE_MS 1000                       /* when descriptors run out */
@@ -41,44 +42,42 @@ static struct listen {
 
 /* ---- accepting ---- */
 
-static void
-turn_away(int fd, const char *text)
-{
-	(void)send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
-	close(fd);
-	role.door.stats.refused++;
-	role.door.stats_changed = true;
-}
-
-/* Too many from the host of "peer"? Those who may relay are not counted. */
+/*
+ * Strangers: too many from one host, or in all? Half of the places are kept
+ * for those who may relay.
+ */
 static bool
 is_crowd(const struct sockaddr *peer)
 {
 	const struct conf *conf = child_conf(role.door.child);
 	const struct guest *g;
-	unsigned n = 0;
+	unsigned same = 0, all = 0;
 
 	if (netaddr_in(conf->relay_from.net, conf->relay_from.count, peer))
 		return false;
 	TAILQ_FOREACH(g, &role.door.guests, entry) {
-		if (g->io != NULL && !g->is_local &&
-		    netaddr_same_host((const struct sockaddr *)&g->peer, peer))
-			n++;
+		if (g->may_relay)
+			continue;
+		all++;
+		if (netaddr_same_host((const struct sockaddr *)&g->peer, peer))
+			same++;
 	}
-	return n >= GUESTS_PER_STRANGER;
+	return same >= GUESTS_PER_STRANGER || all >= STRANGERS_MAX;
 }
 
 static void
 receive(const struct listener *l, int fd, const struct sockaddr *peer)
 {
 	if (role.door.is_stopping)
-		turn_away(fd, "421 4.3.2 shutting down\r\n");
+		guest_turn_away(&role.door, fd, "421 4.3.2 shutting down\r\n");
 	else if (role.door.count >= GUESTS_MAX)
-		turn_away(fd, "421 4.7.0 too many sessions, try again\r\n");
+		guest_turn_away(&role.door, fd,
+		    "421 4.7.0 too many sessions, try again\r\n");
 	else if (l->is_unix)
 		guest_welcome(&role.door, fd, NULL);
 	else if (is_crowd(peer))
-		turn_away(fd, "421 4.7.0 too many sessions of yours\r\n");
+		guest_turn_away(&role.door, fd,
+		    "421 4.7.0 too many sessions of yours\r\n");
 	else
 		guest_welcome(&role.door, fd, peer);
 }
