@@ -21,8 +21,8 @@ static void read_more(void *arg);
 
 /* ---- coming and going ---- */
 
-static void
-leave(struct guest *g)
+void
+guest_leave(struct guest *g)
 {
 	struct door *door = g->door;
 
@@ -79,7 +79,7 @@ finish(struct guest *g)
 		log_str(&line, "refused", text);
 		log_end(&line);
 	}
-	leave(g);
+	guest_leave(g);
 }
 
 static int
@@ -415,7 +415,7 @@ on_event(void *arg, enum io_event event)
 		break;
 	case IO_ERROR:
 		io_free(g->io);
-		leave(g);
+		guest_leave(g);
 		break;
 	case IO_CONNECTED:
 	case IO_SECURE:
@@ -428,7 +428,7 @@ guest_dismiss(struct guest *g)
 {
 	if (g->io == NULL && g->wait != GUEST_WANTS_QUEUE) {
 		/* Left where it is: the parent brings it again. */
-		leave(g);
+		guest_leave(g);
 		return;
 	}
 	if (g->wait == GUEST_WANTS_QUEUE)

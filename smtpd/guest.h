@@ -107,6 +107,8 @@ struct guest *guest_find(struct door *, uint64_t id);
 
 /* Go on with the dialogue as far as it goes; may free the guest. */
 void guest_run(struct guest *);
+/* Forget the guest and free it; its stream is gone already. */
+void guest_leave(struct guest *);
 /* A part of the content. */
 void guest_content(struct guest *, const char *bytes, size_t len, bool first);
 /* The message is complete: to the queue with it, or refuse it. */

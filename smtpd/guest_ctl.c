@@ -75,5 +75,5 @@ guest_hand_over(struct guest *g)
 	if (fd != -1)
 		pass_on(g, fd);
 	io_free(g->io);
-	leave(g);
+	guest_leave(g);
 }
