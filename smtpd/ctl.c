@@ -132,36 +132,43 @@ stands_for_itself(unsigned char c)
 	return c > 0x20 && c < 0x7f && c != '+' && c != '=';
 }
 
+/* The byte that the escape at text[0..len) stands for; -1: malformed. */
+static int
+unescape(const char *text, size_t len)
+{
+	int high, low;
+
+	if (len < 3)
+		return -1;
+	high = hex_value(text[1]);
+	low = hex_value(text[2]);
+	return high == -1 || low == -1 ? -1 : high << 4 | low;
+}
+
 /* Undo the escapes of "w" into "out" of "size" bytes, with a NUL. */
 static int
 decode(const struct word *w, char *out, size_t size, const char **why)
 {
 	size_t i, n = 0;
-	int byte, high, low;
+	int byte;
 
 	for (i = 0; i < w->len; i++) {
 		byte = (unsigned char)w->text[i];
+		*why = "unescaped character in control request";
 		if (byte == '+') {
-			high = i + 2 < w->len ? hex_value(w->text[i + 1]) : -1;
-			low = i + 2 < w->len ? hex_value(w->text[i + 2]) : -1;
-			if (high == -1 || low == -1) {
-				*why = "malformed escape in control request";
-				return -1;
-			}
-			byte = high << 4 | low;
+			byte = unescape(w->text + i, w->len - i);
+			*why = "malformed escape in control request";
 			i += 2;
-		} else if (!stands_for_itself((unsigned char)byte)) {
-			*why = "unescaped character in control request";
+		} else if (!stands_for_itself((unsigned char)byte))
+			byte = -1;
+		if (byte == -1)
 			return -1;
-		}
-		if (is_control((unsigned char)byte)) {
-			*why = "control character in control request";
+		*why = "control character in control request";
+		if (is_control((unsigned char)byte))
 			return -1;
-		}
-		if (n + 1 >= size) {
-			*why = "word of control request is too long";
+		*why = "word of control request is too long";
+		if (n + 1 >= size)
 			return -1;
-		}
 		out[n++] = (char)byte;
 	}
 	out[n] = '\0';

@@ -19,7 +19,7 @@
 #include "smtpd/roles.h"
 
 #define PATH_SIZE 4096
-#define TRUST_MAX (16 * 1048576) /* bytes of the CA bundle */
+#define TRUST_MAX ((size_t)16 * 1048576) /* bytes of the CA bundle */
 
 /* What a check stands on; all of it is freed at the end. */
 struct stand {

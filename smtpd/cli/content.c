@@ -152,16 +152,11 @@ add_run(struct content *c, const char *bytes, size_t len)
 	if (c->lone_dot) {
 		c->lone_dot = false;
 		add_text(c, ".", 1);
-	} else if (c->line_len == 0 && bytes[0] == '.') {
-		c->lone_dot = true;
-		bytes++;
-		len--;
-		if (len > 0) {
-			add_run(c, bytes, len);
-			return;
-		}
 	}
-	if (len > 0)
+	/* Held back until it is clear whether it is alone. */
+	if (c->line_len == 0 && len == 1 && bytes[0] == '.')
+		c->lone_dot = true;
+	else
 		add_text(c, bytes, len);
 }
 

@@ -143,20 +143,19 @@ read_answer(FILE *f, ctl_line_fn *fn, void *arg, char why[CTL_WHY_SIZE])
 		}
 		len = strcspn(line, "\r\n");
 		line[len] = '\0';
-		if (strcmp(line, ".") == 0)
-			status = EX_OK;
-		else if (tells_error(line, len, why))
+		if (tells_error(line, len, why))
 			status = CTL_EX_NOTHING;
-		else if (fn != NULL && fn(arg, line, len) == -1)
+		else if (strcmp(line, ".") == 0 ||
+		    (fn != NULL && fn(arg, line, len) == -1))
 			status = EX_OK;
 	}
 	free(line);
 	return status;
 }
 
+/* Greeting, request, and the first reply. EX_OK: the answer follows. */
 static int
-converse(FILE *in, int fd, const char *request, ctl_line_fn *fn, void *arg,
-    char why[CTL_WHY_SIZE])
+request_answer(FILE *in, int fd, const char *request, char why[CTL_WHY_SIZE])
 {
 	char line[REPLY_MAX + CTL_LINE_MAX];
 	int code, len;
@@ -170,7 +169,7 @@ converse(FILE *in, int fd, const char *request, ctl_line_fn *fn, void *arg,
 	code = read_reply(in, line, sizeof line);
 	if (code < 200 || code > 299)
 		return refused(code, line, why);
-	return read_answer(in, fn, arg, why);
+	return EX_OK;
 }
 
 int
@@ -198,7 +197,9 @@ ctl_ask(const struct ctl_request *req, ctl_line_fn *fn, void *arg,
 		close(fd);
 		return fail(why, EX_OSERR, "out of memory");
 	}
-	status = converse(in, fd, request, fn, arg, why);
+	status = request_answer(in, fd, request, why);
+	if (status == EX_OK)
+		status = read_answer(in, fn, arg, why);
 	(void)fclose(in);
 	return status;
 }

@@ -10,6 +10,7 @@
 
 #define INDENT 4
 #define KEY_WIDTH_MAX 20
+#define TITLE_SIZE 32
 
 /* How the numbers of a key are meant. */
 enum unit { UNIT_NONE, UNIT_SECONDS, UNIT_BYTES };
@@ -215,32 +216,30 @@ struct list {
 	size_t object_count;
 	struct table *table;
 	struct table_column columns[TABLE_COLUMNS_MAX + 1];
-	char *titles[TABLE_COLUMNS_MAX];
+	char titles[TABLE_COLUMNS_MAX][TITLE_SIZE];
 	size_t count;
 };
 
-static char *
-title_of(const char *key)
+static void
+set_title(char title[TITLE_SIZE], const char *key)
 {
-	char *title = strdup(key);
-
-	for (char *p = title; p != NULL && *p != '\0'; p++)
-		*p = *p == '_' ? '-' : (char)toupper((unsigned char)*p);
-	return title;
+	(void)strlcpy(title, key, TITLE_SIZE);
+	for (; *title != '\0'; title++) {
+		if (*title == '_')
+			*title = '-';
+		else if (*title >= 'a' && *title <= 'z')
+			*title = (char)(*title - 'a' + 'A');
+	}
 }
 
 static void
 begin_table(struct list *l, FILE *out)
 {
 	const struct jread *m = l->objects[0]->first;
-	char *title;
 
 	for (; m != NULL && l->count < TABLE_COLUMNS_MAX; m = m->next) {
-		title = m->key != NULL ? title_of(m->key) : NULL;
-		if (title == NULL)
-			break;
-		l->titles[l->count] = title;
-		l->columns[l->count].title = title;
+		set_title(l->titles[l->count], m->key);
+		l->columns[l->count].title = l->titles[l->count];
 		l->columns[l->count++].right = m->kind == JREAD_NUMBER;
 	}
 	l->table = table_new(out, l->columns);
@@ -284,7 +283,10 @@ list_line(void *arg, const char *line, size_t len)
 		l->objects = objects;
 	}
 	l->objects[n] = jread_parse(line, len, &why);
-	l->object_count += l->objects[n] != NULL;
+	if (l->objects[n] != NULL && l->objects[n]->kind == JREAD_OBJECT)
+		l->object_count++;
+	else
+		jread_free(l->objects[n]);
 	return 0;
 }
 
@@ -331,7 +333,5 @@ describe_list(const struct cli *cli, const struct ctl_request *req,
 	for (size_t i = 0; i < l.object_count; i++)
 		jread_free(l.objects[i]);
 	free(l.objects);
-	for (size_t i = 0; i < l.count; i++)
-		free(l.titles[i]);
 	return status;
 }

@@ -76,22 +76,20 @@ print_safe_copy(const char *text)
 }
 
 void
-print_age(char out[PRINT_SHORT_SIZE], int64_t s)
+print_age(char out[PRINT_SHORT_SIZE], int64_t seconds)
 {
 	static const struct {
-		int64_t from; /* this many seconds on, ... */
-		int64_t unit; /* ...count in this */
-		char letter;
+		int64_t from;  /* this many seconds on, ... */
+		int64_t unit;  /* ...count in this */
 		int64_t minor; /* ...and this, if anything is left */
+		char letter;
 		char minor_letter;
-	} scales[] = { { 86400, 86400, 'd', 3600, 'h' },
-		{ 3600, 3600, 'h', 60, 'm' }, { 600, 60, 'm', 600, 'm' },
-		{ 60, 60, 'm', 1, 's' }, { INT64_MIN, 1, 's', 1, 's' } };
-	int64_t rest;
+	} scales[] = { { 86400, 86400, 3600, 'd', 'h' },
+		{ 3600, 3600, 60, 'h', 'm' }, { 600, 60, 600, 'm', 'm' },
+		{ 60, 60, 1, 'm', 's' }, { INT64_MIN, 1, 1, 's', 's' } };
+	int64_t s = seconds > 0 ? seconds : 0, rest;
 	size_t i = 0;
 
-	if (s < 0)
-		s = 0;
 	while (s < scales[i].from)
 		i++;
 	rest = s % scales[i].unit / scales[i].minor;

@@ -44,7 +44,10 @@ printable_copy(const char *text, size_t len)
 	if (copy == NULL)
 		return NULL;
 	for (size_t i = 0; i < len; i++)
-		copy[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
+		if (text[i] >= 0x20 && text[i] < 0x7f)
+			copy[i] = text[i];
+		else
+			copy[i] = '?';
 	copy[len] = '\0';
 	return copy;
 }
