@@ -406,26 +406,34 @@ on_policy(void *arg, const struct discover_answer *answer)
 int
 route_parse(const char *destination, char name[DNS_NAME_SIZE], uint16_t *port)
 {
-	const char *colon = strrchr(destination, ':'), *why;
-	size_t len = strlen(destination);
+	char text[DESTINATION_SIZE];
+	const char *why, *host = text;
+	char *colon;
+	size_t len;
 
 	*port = 0;
-	if (colon != NULL) {
-		*port = (uint16_t)strtonum(colon + 1, 1, UINT16_MAX, &why);
-		if (why != NULL)
-			return -1;
-		len = (size_t)(colon - destination);
-	}
-	if (colon != NULL && len >= 2 && destination[0] == '[' &&
-	    destination[len - 1] == ']') {
-		destination++;
+	if (strlcpy(text, destination, sizeof(text)) >= sizeof(text))
+		return -1;
+	colon = strrchr(text, ':');
+	if (colon == NULL)
+		return host_normalize(name, text, strlen(text));
+	text[strcspn(text, ";")] = '\0';
+	colon = strrchr(text, ':');
+	if (colon == NULL)
+		return -1;
+	*port = (uint16_t)strtonum(colon + 1, 1, UINT16_MAX, &why);
+	if (why != NULL)
+		return -1;
+	len = (size_t)(colon - text);
+	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+		host++;
 		len -= 2;
 	}
-	if (host_normalize(name, destination, len) == 0)
+	if (host_normalize(name, host, len) == 0)
 		return 0;
-	if (colon == NULL || len >= DNS_NAME_SIZE)
+	if (len >= DNS_NAME_SIZE)
 		return -1;
-	memcpy(name, destination, len); /* an IPv6 address */
+	memcpy(name, host, len); /* an IPv6 address */
 	name[len] = '\0';
 	return 0;
 }

@@ -96,8 +96,9 @@ typedef void router_cb(void *arg, const struct route *route);
 
 /*
  * How may "destination" be reached: a domain (A-labels), or HOST:PORT of a
- * `via` line (an IPv6 address with or without brackets)? "cb" is called once,
- * never before this returns.
+ * `via` line (an IPv6 address with or without brackets; what the queue puts
+ * behind a ";" does not matter)? "cb" is called once, never before this
+ * returns.
  */
 void router_ask(struct router *, const char *destination, enum discover_why,
     router_cb *cb, void *arg);

@@ -287,6 +287,10 @@ static const struct {
 	    "smtp.via.example:587",
 	    "ok absent; 0 smtp.via.example 10.9.9.9:587 via"
 	    " dane=usable(1)" },
+	{ "via: the level that the queue adds does not matter",
+	    "smtp.via.example:587;strict",
+	    "ok absent; 0 smtp.via.example 10.9.9.9:587 via"
+	    " dane=usable(1)" },
 	{ "via: an address", "192.0.2.77:25",
 	    "ok absent; 0 192.0.2.77 192.0.2.77:25 via" },
 	{ "via: an IPv6 address", "[2001:db8::7]:25",
