@@ -27,7 +27,7 @@ struct world {
 	struct discover_answer answer; /* the last one; pointers are stale */
 };
 
-static void
+static void __attribute__((format(printf, 2, 3)))
 add(struct world *w, const char *fmt, ...)
 {
 	size_t len = strlen(w->log);
