@@ -60,7 +60,7 @@ def same_bytes(got, want, what=""):
 def place(error):
     """The line of the test file that failed, outermost of its own."""
     frames = [f for f in traceback.extract_tb(error.__traceback__)
-              if "/e2e/" in f.filename]
+              if "/e2e/" in os.path.normpath(f.filename)]
     if not frames:
         return "?"
     return "%s:%d" % (os.path.relpath(frames[-1].filename), frames[-1].lineno)
