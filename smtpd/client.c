@@ -94,7 +94,7 @@ client_command(struct client *c, const char *shown, const char *format, ...)
 
 /* ---- results ---- */
 
-/* Every byte of the content is out, and its reply is awaited. */
+/* The caller has seen all of the content, and its reply is awaited. */
 static bool
 may_be_taken(const struct client *c)
 {
@@ -104,7 +104,7 @@ may_be_taken(const struct client *c)
 		return false;
 	last = &c->fifo[c->fifo_end - 1];
 	return (last->step == STEP_CONTENT || last->step == STEP_BDAT) &&
-	    last->end <= c->taken;
+	    last->end <= c->shown;
 }
 
 /* The stage that a failure belongs to: of what is awaited first. */
@@ -181,12 +181,12 @@ judge(struct client *c, const struct pending *head, const struct reply *r)
 {
 	c->rcpt = head->rcpt;
 	/* Content may be refused before its end; no way leads back in step. */
-	if (head->end > c->taken && r->code >= 400 &&
+	if (head->end > c->shown && r->code >= 400 &&
 	    (head->step == STEP_CONTENT || head->step == STEP_BDAT)) {
 		client_settle_all(c, STAGE_CONTENT, TROUBLE_REPLY, r);
 		return client_give_up(c, TROUBLE_REPLY, r, NULL);
 	}
-	if (head->end > c->taken)
+	if (head->end > c->shown)
 		return client_give_up(c, TROUBLE_PROTOCOL, r,
 		    "the host answered what it had not been asked");
 	/* The service closes, whatever was asked (RFC 5321 3.8). */
@@ -285,8 +285,9 @@ client_eof(struct client *c, int64_t now)
 /* ---- output and time ---- */
 
 const char *
-client_output(const struct client *c, size_t *len)
+client_output(struct client *c, size_t *len)
 {
+	c->shown = c->written;
 	*len = buf_len(&c->out);
 	return buf_bytes(&c->out);
 }
@@ -298,7 +299,6 @@ client_sent(struct client *c, size_t len, int64_t now)
 	if (len > buf_len(&c->out))
 		len = buf_len(&c->out);
 	buf_take(&c->out, len);
-	c->taken += len;
 	if (len > 0)
 		c->since = now;
 }

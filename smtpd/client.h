@@ -129,8 +129,9 @@ void client_input(struct client *, const char *bytes, size_t len, int64_t now);
 /* The peer closed the stream, or it broke. */
 void client_eof(struct client *, int64_t now);
 
-/* Bytes to write; valid until the next call. "len" may come out as 0. */
-const char *client_output(const struct client *, size_t *len);
+/* Bytes to write; valid until the next call. "len" may come out as 0. From
+ * here on they count as said: replies to them may come. */
+const char *client_output(struct client *, size_t *len);
 /* The first "len" of them were written. */
 void client_sent(struct client *, size_t len, int64_t now);
 

@@ -103,7 +103,7 @@ struct client {
 
 	struct buf out;
 	uint64_t written; /* output position: bytes ever put into out */
-	uint64_t taken;   /* bytes the caller has written */
+	uint64_t shown;   /* the part of it that the caller has seen */
 
 	struct pending *fifo; /* a ring would save nothing: it empties often */
 	size_t fifo_head;

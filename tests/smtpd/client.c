@@ -436,12 +436,21 @@ reply_before_its_command(void)
 {
 	struct client_params params = { .helo = "relay.test" };
 	struct client *c;
+	size_t len;
 
 	t_case("a reply that comes before its command has left is refused");
 	c = client_new(&params, 0);
 	client_input(c, "220 mx\r\n250 mx\r\n", 16, 1);
 	t_int(client_need(c), CLIENT_ENDED);
 	t_str(reason_word(client_trouble(c)->trouble.reason), "protocol-error");
+	client_free(c);
+
+	t_case("but it counts as said once it was fetched to be written");
+	c = client_new(&params, 0);
+	client_input(c, "220 mx\r\n", 8, 1);
+	(void)client_output(c, &len);
+	client_input(c, "250 mx\r\n", 8, 1);
+	t_int(client_need(c), CLIENT_NEEDS_VERDICT);
 	client_free(c);
 }
 
