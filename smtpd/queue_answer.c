@@ -457,6 +457,8 @@ set_filter(struct answer *a)
 		return NULL;
 	if (id_parse(a->ask.what, &f->id) == -1)
 		f->domain = a->ask.what;
+	else if (f->id == 0) /* to the filter: any message */
+		return "no such message in the queue";
 	return NULL;
 }
 
