@@ -44,6 +44,9 @@ scalar_text(const struct jread *j, char out[PRINT_SHORT_SIZE])
 	case JREAD_BOOL:
 		return j->number != 0 ? "yes" : "no";
 	case JREAD_STRING:
+		if (j->string[0] == '\0' && j->key != NULL &&
+		    strcmp(j->key, "sender") == 0)
+			return "<>";
 		return j->string[0] != '\0' ? j->string : "-";
 	case JREAD_NUMBER:
 		if (unit == UNIT_SECONDS)
@@ -65,6 +68,13 @@ static bool
 is_scalar(const struct jread *j)
 {
 	return j->kind != JREAD_LIST && j->kind != JREAD_OBJECT;
+}
+
+/* There is nothing to be said. */
+static bool
+is_nothing(const struct jread *j)
+{
+	return j->kind == JREAD_NULL || (!is_scalar(j) && j->first == NULL);
 }
 
 static bool
@@ -91,8 +101,6 @@ write_plain_list(FILE *out, const struct jread *j)
 	char text[PRINT_SHORT_SIZE];
 	const char *scalar;
 
-	if (j->first == NULL)
-		(void)fputc('-', out);
 	for (j = j->first; j != NULL; j = j->next) {
 		scalar = scalar_text(j, text);
 		print_safe(out, scalar, strlen(scalar), false);
@@ -115,6 +123,21 @@ write_key(FILE *out, const char *key, int indent, int width)
 	(void)fputc(':', out);
 	if (width > 0)
 		(void)fprintf(out, "%*s ", len < width ? width - len : 0, "");
+}
+
+/* Of the keys whose value stands on their line. */
+static int
+key_width(const struct jread *object)
+{
+	int width = 0, len;
+
+	for (const struct jread *m = object->first; m != NULL; m = m->next) {
+		len = m->key != NULL ? (int)strlen(m->key) : 0;
+		if (len > width && len <= KEY_WIDTH_MAX && !is_nothing(m) &&
+		    !is_text(m) && (is_scalar(m) || is_plain_list(m)))
+			width = len;
+	}
+	return width;
 }
 
 /* The depth is the parser's. NOLINTBEGIN(misc-no-recursion) */
@@ -150,22 +173,21 @@ void
 describe_write(FILE *out, const struct jread *j, int indent)
 {
 	const struct jread *m;
-	int width = 0, len;
+	bool text = false;
+	int width = key_width(j);
 
-	for (m = j->first; m != NULL; m = m->next) {
-		if (m->key == NULL)
-			return;
-		len = (int)strlen(m->key);
-		if (len > width && len <= KEY_WIDTH_MAX)
-			width = len;
-	}
+	if (j->kind != JREAD_OBJECT)
+		return;
 	for (m = j->first; m != NULL; m = m->next)
-		if (!is_text(m))
+		if (!is_text(m) && !is_nothing(m))
 			write_member(out, m, indent, width);
 	for (m = j->first; m != NULL; m = m->next) {
 		if (!is_text(m))
 			continue;
-		(void)fputc('\n', out);
+		/* The header ends in an empty line before the body. */
+		if (!text)
+			(void)fputc('\n', out);
+		text = true;
 		print_safe(out, m->string, strlen(m->string), true);
 	}
 }

@@ -23,8 +23,8 @@ int describe_list(const struct cli *, const struct ctl_request *,
 int describe_object(const struct cli *, const struct ctl_request *);
 
 /*
- * Print one object so, set in by "indent" blanks. Text of several lines
- * (headers, body) comes last.
+ * Print one object so, set in by "indent" blanks; what is null or empty is
+ * left out. Text of several lines (headers, body) comes last.
  */
 void describe_write(FILE *, const struct jread *, int indent);
 

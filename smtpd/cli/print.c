@@ -48,8 +48,8 @@ print_safe(FILE *out, const char *text, size_t len, bool lines)
 		if (n == 0) {
 			n = 1;
 			(void)fprintf(out, "\\x%02x", s[0]);
-		} else if (c == '\n' && lines)
-			(void)fputc('\n', out);
+		} else if ((c == '\n' || c == '\t') && lines)
+			(void)fputc((int)c, out);
 		else if (!is_unsafe(c))
 			(void)fwrite(s, 1, n, out);
 		else if (c < 0x80)

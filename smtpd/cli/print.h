@@ -17,8 +17,8 @@
 /*
  * Write "text" with everything that a terminal might obey made visible:
  * controls, DEL, C1 controls, bytes that are no UTF-8 (\x1b), and characters
- * that turn the direction of writing (\u{202e}). Tab and newline too, but a
- * newline stays where "lines" is true.
+ * that turn the direction of writing (\u{202e}). Tab and newline too, unless
+ * "lines" is true.
  */
 void print_safe(FILE *, const char *text, size_t len, bool lines);
 

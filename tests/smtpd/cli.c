@@ -293,11 +293,9 @@ answers_are_described(void)
 	    "\"queue\":{\"ready\":1}}",
 	    describe);
 	t_str(text,
-	    "id:         x\n"
-	    "size:       4.1K\n"
-	    "mx:         a b\n"
-	    "none:       -\n"
-	    "last error: -\n"
+	    "id:   x\n"
+	    "size: 4.1K\n"
+	    "mx:   a b\n"
 	    "rcpts:\n"
 	    "    to: a\n"
 	    "\n"
