@@ -316,15 +316,19 @@ static int
 read_options(const char *const args[ARGS_MAX], struct send_options *o,
     char why[SEND_WHY_SIZE])
 {
-	char *argv[ARGS_MAX + 1] = { NULL };
-	int argc = 0, status;
+	/* What the options point to lives until the next call. */
+	static char *argv[ARGS_MAX + 1], *words[ARGS_MAX];
+	int argc = 0;
 
 	why[0] = '\0';
+	for (int i = 0; i < ARGS_MAX; i++) {
+		free(words[i]);
+		words[i] = NULL;
+	}
 	for (; argc < ARGS_MAX && args[argc] != NULL; argc++)
-		argv[argc] = strdup(args[argc]);
-	status = send_options(o, argc, argv, why);
-	/* What the options point to is left to the end of the program. */
-	return status;
+		argv[argc] = words[argc] = strdup(args[argc]);
+	argv[argc] = NULL;
+	return send_options(o, argc, argv, why);
 }
 
 static void

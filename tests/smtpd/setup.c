@@ -127,6 +127,7 @@ test_defaults(void)
 static void
 test_errors(void)
 {
+	struct conf_errors missing = { 0 };
 	static const struct {
 		const char *name;
 		const char *text;
@@ -162,7 +163,8 @@ test_errors(void)
 		conf_errors_clear(&checked);
 	}
 	t_row("no file");
-	t_int(setup_check("/nonexistent", &(struct conf_errors){ 0 }), -1);
+	t_int(setup_check("/nonexistent", &missing), -1);
+	conf_errors_clear(&missing);
 }
 
 static void
