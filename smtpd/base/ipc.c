@@ -151,15 +151,21 @@ ipc_is_broken(const struct ipc *ipc)
 size_t
 ipc_backlog(const struct ipc *ipc)
 {
-	return ipc->queued;
+	return ipc == NULL ? 0 : ipc->queued;
 }
 
 void
 ipc_send(struct ipc *ipc, uint32_t type, const void *body, size_t len, int fd)
 {
-	struct ipc_way way = { ipc->make.me, ipc->make.peer };
+	struct ipc_way way;
 	struct out *out;
 
+	if (ipc == NULL) {
+		if (fd != -1)
+			close(fd);
+		return;
+	}
+	way = (struct ipc_way){ ipc->make.me, ipc->make.peer };
 	if (len > IPC_BODY_MAX ||
 	    !ipc->make.table->check(type, way, body, len, fd != -1))
 		log_bug("message %s does not fit the table",

@@ -69,6 +69,7 @@ int ipc_peer(const struct ipc *);
  * Queue a message; it leaves at the end of the turn, in order, several a
  * system call. "body" is copied. "fd" is -1, or taken: it is closed here
  * once sent (or on failure). A message that the table refuses is a bug().
+ * To a peer that is gone, or a channel of NULL, it is dropped.
  */
 void ipc_send(struct ipc *, uint32_t type, const void *body, size_t len,
     int fd);
@@ -79,7 +80,8 @@ void ipc_flush(struct ipc *);
 void ipc_drain(struct ipc *);
 /* Did the peer break the table of messages? */
 bool ipc_is_broken(const struct ipc *);
-/* Messages queued and not yet sent: callers slow down above their bound. */
+/* Messages queued and not yet sent: callers slow down above their bound.
+ * NULL has none. */
 size_t ipc_backlog(const struct ipc *);
 
 #endif

@@ -223,6 +223,11 @@ test_queued_fds(struct ev *ev)
 	ipc_send(a.ipc, WITH_FD, &one, sizeof(one), proc_seal("t", "", 1));
 	close_ends(&a, &b);
 	t_int(descriptors(), before);
+
+	t_case("a message to no channel is dropped, its descriptor closed");
+	ipc_send(NULL, WITH_FD, &one, sizeof(one), proc_seal("t", "", 1));
+	t_int(ipc_backlog(NULL), 0);
+	t_int(descriptors(), before);
 }
 
 static void
