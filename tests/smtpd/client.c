@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "queue/envelope.h"
+#include "smtpd/base/buf.h"
 #include "smtpd/client_step.h"
 #include "tests/script.h"
 #include "tests/t.h"
@@ -51,8 +52,7 @@ static struct {
 	bool refuse;
 	bool secured;
 	struct client_auth auth;
-	char out[1 << 17]; /* what the engine wrote and no line has claimed */
-	size_t out_len;
+	struct buf out; /* what the engine wrote and no line has claimed */
 	char results[MESSAGES_MAX * RCPTS_MAX][64];
 	size_t result_count;
 } d;
@@ -223,10 +223,7 @@ take_output(void)
 	size_t len;
 	const char *bytes = client_output(d.c, &len);
 
-	if (d.out_len + len > sizeof d.out)
-		abort();
-	memcpy(d.out + d.out_len, bytes, len);
-	d.out_len += len;
+	buf_add(&d.out, bytes, len);
 	client_sent(d.c, len, 1);
 }
 
@@ -268,10 +265,9 @@ expect(const struct script_line *line)
 		memcpy(want + len, "\r\n", 2);
 		len += 2;
 	}
-	n = d.out_len < len ? d.out_len : len;
-	t_mem(d.out, n, want, len);
-	d.out_len -= n;
-	memmove(d.out, d.out + n, d.out_len);
+	n = buf_len(&d.out) < len ? buf_len(&d.out) : len;
+	t_mem(buf_bytes(&d.out), n, want, len);
+	buf_take(&d.out, n);
 }
 
 static void
@@ -316,6 +312,7 @@ play(const struct script *script, size_t piece)
 	size_t i;
 
 	memset(&d, 0, sizeof d);
+	buf_init(&d.out, 1 << 20);
 	d.script = script;
 	d.piece = piece;
 	params.tls = settings(script);
@@ -326,7 +323,8 @@ play(const struct script *script, size_t piece)
 		switch (script->lines[i].kind) {
 		case 'S':
 		case 's':
-			t_mem(d.out, d.out_len, "", 0); /* before its time */
+			t_mem(buf_bytes(&d.out), buf_len(&d.out), "",
+			    0); /* before its time */
 			give(&script->lines[i]);
 			break;
 		case 'C':
@@ -341,11 +339,12 @@ play(const struct script *script, size_t piece)
 		}
 	}
 	t_row("at the end, pieces of %zu", piece);
-	t_mem(d.out, d.out_len, "", 0);
+	t_mem(buf_bytes(&d.out), buf_len(&d.out), "", 0);
 	t_int(client_need(d.c), CLIENT_ENDED);
 	collect();
 	check_results();
 	client_free(d.c);
+	buf_clear(&d.out);
 }
 
 static void

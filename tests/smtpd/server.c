@@ -27,10 +27,8 @@
 static struct {
 	size_t piece;
 	struct server *s;
-	char in[1 << 18];
-	size_t in_len;
-	char out[1 << 18];
-	size_t out_len;
+	struct buf in;
+	struct buf out; /* what the engine said and no line has claimed */
 	char content[1 << 18];
 	size_t content_len;
 	char *results[RESULTS_MAX];
@@ -175,8 +173,7 @@ take_output(void)
 	size_t len;
 	const char *bytes = server_output(d.s, &len);
 
-	memcpy(d.out + d.out_len, bytes, len);
-	d.out_len += len;
+	buf_add(&d.out, bytes, len);
 	server_sent(d.s, len, 1);
 }
 
@@ -186,13 +183,13 @@ pump(void)
 	size_t used;
 
 	do {
-		used = server_input(d.s, d.in, d.in_len, 1);
+		used =
+		    server_input(d.s, d.in.mem + d.in.start, buf_len(&d.in), 1);
 		while (serve())
 			;
 		take_output();
-		d.in_len -= used;
-		memmove(d.in, d.in + used, d.in_len);
-	} while (used > 0 && d.in_len > 0);
+		buf_take(&d.in, used);
+	} while (used > 0 && buf_len(&d.in) > 0);
 }
 
 static void
@@ -202,8 +199,7 @@ give(const char *bytes, size_t len)
 
 	while (len > 0) {
 		n = d.piece == 0 || d.piece > len ? len : d.piece;
-		memcpy(d.in + d.in_len, bytes, n);
-		d.in_len += n;
+		buf_add(&d.in, bytes, n);
 		bytes += n;
 		len -= n;
 		pump();
@@ -241,10 +237,9 @@ expect(const struct script_line *line)
 
 	memcpy(want, line->text, line->len);
 	memcpy(want + line->len, "\r\n", 2);
-	n = d.out_len < line->len + 2 ? d.out_len : line->len + 2;
-	t_mem(d.out, n, want, line->len + 2);
-	d.out_len -= n;
-	memmove(d.out, d.out + n, d.out_len);
+	n = buf_len(&d.out) < line->len + 2 ? buf_len(&d.out) : line->len + 2;
+	t_mem(buf_bytes(&d.out), n, want, line->len + 2);
+	buf_take(&d.out, n);
 }
 
 static void
@@ -291,6 +286,8 @@ play(const struct script *script, size_t piece)
 	size_t i = 0;
 
 	memset(&d, 0, sizeof d);
+	buf_init(&d.in, 1 << 20);
+	buf_init(&d.out, 1 << 20);
 	d.piece = piece;
 	params = settings(script);
 	d.s = server_new(&params, 0);
@@ -300,7 +297,7 @@ play(const struct script *script, size_t piece)
 		switch (script->lines[i].kind) {
 		case 'C':
 		case 'c':
-			t_mem(d.out, d.out_len, "", 0);
+			t_mem(buf_bytes(&d.out), buf_len(&d.out), "", 0);
 			i = gather(script, i);
 			continue;
 		case 'S':
@@ -315,9 +312,11 @@ play(const struct script *script, size_t piece)
 		i++;
 	}
 	t_row("at the end, pieces of %zu", piece);
-	t_mem(d.out, d.out_len, "", 0);
+	t_mem(buf_bytes(&d.out), buf_len(&d.out), "", 0);
 	check_results(script);
 	server_free(d.s);
+	buf_clear(&d.in);
+	buf_clear(&d.out);
 }
 
 static void
