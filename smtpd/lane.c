@@ -352,6 +352,29 @@ lane_add(struct lane *lane, struct lane_job *job, unsigned width)
 	lane_soon(lane);
 }
 
+void
+lane_renew(struct lane *lane)
+{
+	lane_plan_release(lane->plan);
+	lane->plan = NULL;
+	lane->proven = lane->second_look = false;
+	lane_close_idle(lane, true);
+	lane_soon(lane);
+}
+
+void
+lane_drain(struct lane *lane)
+{
+	lane_close_idle(lane, true);
+	fail_waiting(lane, lane_finish_job);
+}
+
+void *
+lane_owner(const struct lane *lane)
+{
+	return lane->owner;
+}
+
 size_t
 lane_jobs(const struct lane *lane)
 {
@@ -375,6 +398,7 @@ lane_new(struct lane_pool *pool, const struct lane_options *options)
 	struct lane *lane = xcalloc(1, sizeof(*lane));
 
 	lane->pool = pool;
+	lane->owner = options->owner;
 	lane->destination = xstrdup(options->destination);
 	lane->domain = xstrdup(options->domain);
 	lane->level = options->level;

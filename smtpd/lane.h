@@ -47,6 +47,7 @@ struct lane_host {
 	size_t addr_count;
 	struct lane_tlsa *tlsa; /* owned */
 	size_t tlsa_count;
+	size_t tlsas_announced; /* while the answer is under way */
 };
 
 /* An answer to lane_ops.ask. */
@@ -60,6 +61,7 @@ struct lane_route {
 	uint32_t lifetime_ms;
 	struct lane_host *host; /* owned */
 	size_t host_count;
+	size_t hosts_announced; /* while the answer is under way */
 };
 
 /* NULL is allowed. */
@@ -159,6 +161,7 @@ struct lane_options {
 	enum tls_level level;
 	bool implicit_tls;
 	const struct client_auth *auth; /* copied; NULL: none */
+	void *owner;                    /* for lane_owner() */
 };
 
 /* Never NULL. Options are copied. */
@@ -171,6 +174,13 @@ void lane_add(struct lane *, struct lane_job *, unsigned width);
 void lane_answer(struct lane *, struct lane_route *route);
 /* Whom you asked is gone and back: if an answer is awaited, ask anew. */
 void lane_ask_again(struct lane *);
+/* Configuration or trust is new: the route is asked anew, no connection is
+ * used again. */
+void lane_renew(struct lane *);
+/* Hand back without results, by lane_ops.done alone, all jobs that no host
+ * has begun to take. */
+void lane_drain(struct lane *);
 size_t lane_jobs(const struct lane *);
+void *lane_owner(const struct lane *);
 
 #endif

@@ -63,6 +63,7 @@ struct lane {
 	struct lane_pool *pool;
 	TAILQ_ENTRY(lane) waiting_entry;
 	bool waiting; /* for a session of the pool */
+	void *owner;
 	char *destination;
 	char *domain;
 	enum tls_level level;

@@ -223,10 +223,13 @@ settle_job(struct berth *b, bool stay)
 	bool settled = lane_take_results(lane, b, stay);
 
 	b->job = NULL;
-	if (settled)
+	if (settled) {
 		lane_finish_job(lane, job);
-	else
-		TAILQ_INSERT_HEAD(&lane->jobs, job, entry);
+		return;
+	}
+	if (b->plan != lane->plan)
+		job->from = 0;
+	TAILQ_INSERT_HEAD(&lane->jobs, job, entry);
 }
 
 /* ---- what sessions tell ---- */
