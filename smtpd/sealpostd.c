@@ -18,13 +18,11 @@
 #include "smtpd/child.h"
 #include "smtpd/folders.h"
 #include "smtpd/parent.h"
+#include "smtpd/role_deliver.h"
 #include "smtpd/role_listen.h"
 #include "smtpd/role_policy.h"
 #include "smtpd/role_queue.h"
 #include "smtpd/service.h"
-
-/* Until every role has its header. */
-extern const struct role_ops role_deliver_ops;
 
 #define CONF_FILE SYSCONFDIR "/sealpost/sealpost.conf"
 
