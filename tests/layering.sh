@@ -27,9 +27,8 @@ may_include() { # folder allowed-regex
 
 # A library's headers belong to the files named, and to no other.
 belongs_to() { # header-regex file-regex
-	grep -En "^#include <($1)" $(git ls-files 'queue/*.[ch]' \
-	    'mtasts/*.[ch]' 'smtpd/*.[ch]' 'smtpd/base/*.[ch]' \
-	    'smtpd/cli/*.[ch]') /dev/null |
+	grep -En "^#include <($1)" $(find queue mtasts smtpd -name '*.[ch]') \
+	    /dev/null |
 	    grep -Ev "^($2):" |
 	    complain "<$1> belongs to $2"
 }
@@ -46,7 +45,7 @@ belongs_to 'openssl/' 'smtpd/base/tls[a-z_]*\.[ch]|smtpd/(dane|dkim)\.c'
 belongs_to 'seccomp' 'smtpd/base/(sandbox|seccomp)[a-z_]*\.c'
 
 grep -nwE '(time|clock_gettime|gettimeofday|fork|pthread_create|syslog|openlog|printf|fprintf|getenv) ?\(' \
-    $(git ls-files 'queue/*.c' 'mtasts/*.c') /dev/null |
+    $(find queue mtasts -name '*.c') /dev/null |
     grep -vE ':[[:space:]]*(\*|/\*)' |
     complain "a leaf is given its time and returns facts"
 
