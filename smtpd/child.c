@@ -46,7 +46,7 @@ struct child {
 	struct child_options options;
 	struct ipc *parent;
 	struct link links[ROLE_COUNT][WORKERS_MAX];
-	STAILQ_HEAD(, early) early;
+	STAILQ_HEAD(early_queue, early) early;
 	struct ev_timer stop_timer;
 	struct conf *conf; /* NULL until the cage is entered */
 	uint32_t generation;
@@ -387,6 +387,7 @@ ask_for_log(void)
 		MSG_SEND(self->parent, log_lost, &m, -1);
 }
 
+/* ROLE_PARENT: no child has that name. */
 static int
 find_role(const char *name)
 {
@@ -395,7 +396,7 @@ find_role(const char *name)
 	for (role = ROLE_PARENT + 1; role < ROLE_COUNT; role++)
 		if (strcmp(roles[role].name, name) == 0)
 			return role;
-	return -1;
+	return ROLE_PARENT;
 }
 
 /* The parent alone hears of these, and tells us what to do. */
@@ -461,7 +462,7 @@ child_main(const char *name, const struct role_ops *const ops[ROLE_COUNT],
 
 	log_init(name, options->syslog ? PROC_LOG_FD : STDERR_FILENO,
 	    options->syslog, options->verbose);
-	if (role == -1)
+	if (role == ROLE_PARENT)
 		log_die("no such role: %s", name);
 	ignore_signals();
 	c = self = new_child(role, options);

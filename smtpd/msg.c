@@ -16,9 +16,9 @@
 #define U64(f)
 #define BYTES(f, n)
 #define STR(f, n) ok = ok && memchr(m->f, '\0', (n)) != NULL;
+/* NOLINTBEGIN(bugprone-macro-parentheses): it makes declarations */
 #define MSG(name, from, to, fd, fields) \
 	static_assert(sizeof(struct msg_##name) <= IPC_BODY_MAX, #name); \
-	/* NOLINTNEXTLINE(bugprone-macro-parentheses) */ \
 	static bool \
 	ends_##name(const void *body) \
 	{ \
@@ -30,6 +30,7 @@
 	}
 #include "smtpd/msg.def"
 #undef MSG
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 struct row {
 	const char *name;

@@ -22,7 +22,7 @@ static int
 open_tcp(const struct sockaddr *addr)
 {
 	const int on = 1;
-	int fd, saved;
+	int fd;
 
 	fd = socket(addr->sa_family, TYPE, 0);
 	if (fd == -1)
@@ -33,7 +33,8 @@ open_tcp(const struct sockaddr *addr)
 		    sizeof(on));
 	if (bind(fd, addr, netaddr_len(addr)) == -1 ||
 	    listen(fd, BACKLOG) == -1) {
-		saved = errno;
+		int saved = errno;
+
 		close(fd);
 		errno = saved;
 		return -1;
@@ -47,7 +48,7 @@ open_unix(void)
 {
 	struct sockaddr_un sun;
 	mode_t mask;
-	int fd, saved, result;
+	int fd, result;
 
 	static_assert(sizeof(SOCKETS_UNIX) <= sizeof(sun.sun_path), "RUNDIR");
 	memset(&sun, 0, sizeof(sun));
@@ -61,7 +62,8 @@ open_unix(void)
 	result = bind(fd, (struct sockaddr *)&sun, sizeof(sun));
 	(void)umask(mask);
 	if (result == -1 || listen(fd, BACKLOG) == -1) {
-		saved = errno;
+		int saved = errno;
+
 		close(fd);
 		errno = saved;
 		return -1;

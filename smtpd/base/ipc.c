@@ -50,7 +50,7 @@ struct ipc {
 	struct ev_watch watch;
 	struct ev_task flush;
 	struct ev_timer retry;
-	STAILQ_HEAD(, out) queue;
+	STAILQ_HEAD(ipc_queue, out) queue;
 	size_t queued;
 	bool broken;  /* the peer broke the table */
 	bool gone;    /* IPC_GONE was reported */
@@ -225,6 +225,7 @@ send_batch(struct ipc *ipc)
 	{
 		if (n == BATCH)
 			break;
+		/* cppcheck-suppress uninitvar ; ipc_send() filled it */
 		fill_message(out, &msgs[n].msg_hdr, iov[n], &control[n]);
 		n++;
 	}
@@ -385,10 +386,9 @@ static void
 discard(struct ipc *ipc, unsigned from, unsigned count)
 {
 	bool extra = false;
-	int fd;
 
 	for (; from < count; from++) {
-		fd = received_fd(&ipc->slots->msgs[from].msg_hdr, &extra);
+		int fd = received_fd(&ipc->slots->msgs[from].msg_hdr, &extra);
 		if (fd != -1)
 			close(fd);
 	}
@@ -433,8 +433,8 @@ static void
 read_some(struct ipc *ipc, unsigned batches)
 {
 	ipc->reading = true;
-	while (batches-- > 0 && read_batch(ipc))
-		continue;
+	while (batches > 0 && read_batch(ipc))
+		batches--;
 	ipc->reading = false;
 	if (ipc->doomed)
 		ipc_free(ipc);

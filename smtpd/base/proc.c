@@ -34,10 +34,9 @@ static int
 write_all(int fd, const char *bytes, size_t len)
 {
 	size_t done = 0;
-	ssize_t n;
 
 	while (done < len) {
-		n = write(fd, bytes + done, len - done);
+		ssize_t n = write(fd, bytes + done, len - done);
 		if (n == -1 && errno != EINTR)
 			return -1;
 		if (n > 0)
@@ -49,14 +48,15 @@ write_all(int fd, const char *bytes, size_t len)
 int
 proc_seal(const char *name, const void *text, size_t len)
 {
-	int fd, saved;
+	int fd;
 
 	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd == -1)
 		return -1;
 	if (write_all(fd, text, len) == -1 || lseek(fd, 0, SEEK_SET) == -1 ||
 	    fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) == -1) {
-		saved = errno;
+		int saved = errno;
+
 		close(fd);
 		errno = saved;
 		return -1;
@@ -68,10 +68,9 @@ static int
 read_all(int fd, char *bytes, size_t len)
 {
 	size_t done = 0;
-	ssize_t n;
 
 	while (done < len) {
-		n = pread(fd, bytes + done, len - done, (off_t)done);
+		ssize_t n = pread(fd, bytes + done, len - done, (off_t)done);
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == 0)
