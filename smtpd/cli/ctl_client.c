@@ -19,6 +19,19 @@
 #define ANSWER_TIMEOUT_S 120 /* a policy fetch may take 60 */
 #define REPLY_MAX 2048
 
+void
+ctl_keep_stdio(void)
+{
+	int fd;
+
+	do
+		fd = open("/", O_PATH);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd == -1)
+		_exit(EX_OSERR);
+	close(fd);
+}
+
 static int
 connect_once(void)
 {

@@ -17,6 +17,13 @@
 #define CTL_EX_NOTHING 1 /* asked and answered: there is no such thing */
 
 /*
+ * Before anything is opened: if the caller has closed one of the standard
+ * descriptors, put one there that fails to read and write, so that no socket
+ * or file takes its number. Ends the process where that fails.
+ */
+void ctl_keep_stdio(void);
+
+/*
  * Connect; while the daemon is busy wait for up to 10 s.
  * Returns a blocking descriptor, or -1 with errno.
  */

@@ -133,6 +133,7 @@ main(int argc, char **argv)
 	struct cli cli = { .program = "sealpost", .config = CLI_CONFIG };
 	int option, status;
 
+	ctl_keep_stdio();
 	while ((option = getopt(argc, argv, "+f:")) != -1) {
 		if (option != 'f')
 			return usage();

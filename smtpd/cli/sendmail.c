@@ -328,10 +328,13 @@ main(int argc, char **argv)
 	char why[SEND_WHY_SIZE];
 	int status;
 
+	ctl_keep_stdio();
 	if (argc > 0 && argv[0][0] != '\0')
 		program = getprogname();
-	/* Writing to a daemon or pipe that went away is an error like others. */
+	/* Writing to a daemon or pipe that went away, or over the limit of a
+	 * file's size, is an error like others. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	status = send_options(&o, argc, argv, why);
 	if (status != EX_OK)
 		return complain(status, why);
