@@ -61,7 +61,9 @@ give_up_segment(struct journal *j, struct segment *seg)
 {
 	struct rec_void *v;
 
-	v = j->void_count == 0 ? NULL : &j->voids[j->void_count - 1];
+	/* With no good group since the last one, one range holds both. */
+	v = j->void_count == j->voids_synced ? NULL
+					     : &j->voids[j->void_count - 1];
 	if (v != NULL && seg->synced == 0 && seg->seq > v->through)
 		v->through = seg->seq;
 	else if (j->void_count < JOURNAL_VOIDS) {
@@ -70,7 +72,8 @@ give_up_segment(struct journal *j, struct segment *seg)
 		v->from = seg->synced;
 		v->through = seg->seq;
 		v->reserved = 0;
-	}
+	} else
+		(void)j->disk->ftruncate(j->disk->arg, seg->fd, seg->synced);
 	seg->end = seg->synced;
 	seg->index_len = 0;
 	seg->sealed = false;
@@ -353,10 +356,17 @@ journal_synced_mark(const struct journal *j)
 	return j->synced_mark;
 }
 
+/* Results to write anew, or a lost group to declare void? */
+static bool
+must_revive(const struct journal *j)
+{
+	return j->redo.len > j->redo_start || j->void_count > 0;
+}
+
 bool
 journal_is_dirty(const struct journal *j)
 {
-	return j->dirty || (j->current == NULL && j->redo.len > j->redo_start);
+	return j->dirty || (j->current == NULL && must_revive(j));
 }
 
 int
@@ -395,15 +405,13 @@ journal_sync_begin(struct journal *j, int fds[JOURNAL_SYNC_FILES], int *count)
 {
 	if (j->syncing || !journal_is_dirty(j))
 		return 0;
-	if (j->current == NULL && j->redo.len > j->redo_start &&
-	    revive(j) == -1)
+	if (j->current == NULL && must_revive(j) && revive(j) == -1)
 		return -1;
 	if (j->current != NULL && segment_flush(j) == -1)
 		return -1;
 	*count = list_files(j, fds);
 	j->syncing = true;
 	j->sync_lost = false;
-	j->voids_syncing = j->void_count;
 	j->sync_mark = j->mark;
 	j->dirty = false;
 	return 1;
@@ -422,6 +430,26 @@ drop_dead(struct journal *j)
 			j->segs[to++] = j->segs[from];
 	}
 	j->count = to;
+}
+
+/* A void is written into every new segment while what it voids exists. */
+static void
+drop_voids(struct journal *j)
+{
+	const struct rec_void *v;
+	size_t from, to, i;
+
+	for (from = to = 0; from < j->void_count; from++) {
+		v = &j->voids[from];
+		for (i = 0; i < j->count; i++)
+			if (j->segs[i]->seq >= v->seq &&
+			    j->segs[i]->seq <= v->through)
+				break;
+		if (i < j->count)
+			j->voids[to++] = *v;
+	}
+	j->void_count = to;
+	j->voids_synced = to;
 }
 
 static void
@@ -466,11 +494,8 @@ journal_synced(struct journal *j, int error)
 		seg->synced = seg->sync_end;
 	}
 	j->synced_mark = j->sync_mark;
-	j->void_count -= j->voids_syncing;
-	memmove(j->voids, j->voids + j->voids_syncing,
-	    j->void_count * sizeof j->voids[0]);
-	j->voids_syncing = 0;
 	drop_dead(j);
+	drop_voids(j);
 	drop_redo(j);
 	if (j->current != NULL)
 		j->error = 0;

@@ -7,7 +7,7 @@
 
 #include "queue/journal.h"
 
-#define JOURNAL_VOIDS 16 /* more failed segments than that: give up more */
+#define JOURNAL_VOIDS 16 /* failed groups whose segments still exist */
 #define JOURNAL_SPARES 4 /* recycled files kept */
 
 struct bytes {
@@ -46,7 +46,7 @@ struct journal {
 	struct bytes scratch; /* loaded record */
 	struct rec_void voids[JOURNAL_VOIDS];
 	size_t void_count;
-	size_t voids_syncing;
+	size_t voids_synced; /* of them, from before the last good group */
 	uint64_t mark;
 	uint64_t sync_mark;
 	uint64_t synced_mark;

@@ -359,6 +359,25 @@ collect_voids(struct recover *r, struct segment *seg)
 	}
 }
 
+/* Once the file ends before it, what is void needs no more words. */
+static void
+cut_void(struct recover *r, struct segment *seg, const struct rec_void *v)
+{
+	const struct disk *disk;
+	struct journal *j;
+
+	j = r->j;
+	disk = j->disk;
+	seg->synced = seg->end;
+	seg->sealed = false;
+	seg->index_len = 0;
+	if (disk->ftruncate(disk->arg, seg->fd, seg->end) == 0 &&
+	    disk->fsync(disk->arg, seg->fd) == 0)
+		return;
+	if (j->void_count < JOURNAL_VOIDS)
+		j->voids[j->void_count++] = *v;
+}
+
 static void
 apply_void(struct recover *r, const struct rec_void *v)
 {
@@ -373,7 +392,7 @@ apply_void(struct recover *r, const struct rec_void *v)
 			seg->end = 0;
 		else
 			continue;
-		seg->synced = seg->end;
+		cut_void(r, seg, v);
 	}
 }
 

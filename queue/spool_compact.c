@@ -18,7 +18,7 @@
 #include "queue/spool_state.h"
 
 #define COMPACT_SHARE 3 /* a segment of which less than 1/3 lives is moved */
-#define COMPACT_SLACK 8 /* ... once so many segments' room is wasted */
+#define COMPACT_SLACK 4 /* ... once so many segments' room is wasted */
 
 /* May a segment other than "but" hold older copies of moved messages? */
 static bool
