@@ -3,10 +3,12 @@
 static void
 accepted(void)
 {
+	struct spool_sync sync;
 	struct spool_job job;
 	struct box b;
 	uint64_t id;
 	char *text;
+	int i;
 
 	t_case(
 	    "a message is queued and told only after the sync (design.md 2)");
@@ -20,6 +22,23 @@ accepted(void)
 	t_int(b.settled_count, 1);
 	t_int(box_count(&b, RCPT_READY), 1);
 
+	t_case("what came while a group was synced waits for the next");
+	t_int(box_append(&b, "a@one.example", "c@two.example", 0, "x\r\n", &id),
+	    0);
+	t_int(spool_sync_begin(b.sp, &sync, b.now), 1);
+	t_int(box_append(&b, "a@one.example", "d@two.example", 0, "x\r\n", &id),
+	    0);
+	t_true(spool_is_awaited(b.sp));
+	spool_synced(b.sp, &sync, 0, b.now);
+	t_int(b.settled_count, 2);
+	box_sync(&b);
+	t_int(b.settled_count, 3);
+	t_true(!spool_is_awaited(b.sp));
+	for (i = 0; i < 2; i++) {
+		t_int(spool_next(b.sp, b.now, false, &job), 1);
+		box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
+	}
+
 	t_case("an id that is known is refused");
 	b.ids.last_us--;
 	t_int(box_append(&b, "a@one.example", "b@two.example", 0, "x\r\n", &id),
@@ -29,7 +48,7 @@ accepted(void)
 	t_int(spool_next(b.sp, b.now, false, &job), 1);
 	t_str(job.destination, "two.example");
 	t_str(job.env->sender, "a@one.example");
-	t_str(job.env->rcpts[job.rcpts[0]].address, "b@two.example");
+	t_str(job.env->rcpts[job.rcpts[0]].address, "d@two.example");
 	text = box_read(job.body);
 	t_str(text, "x\r\n");
 	free(text);
