@@ -157,29 +157,21 @@ insert(struct submission *sub, size_t at, const char *text, size_t len)
 	sub->size += len;
 }
 
-/* Is the last of these lines a blank one? */
-static bool
-ends_blank(const char *lines, size_t len)
-{
-	return len >= 2 && memcmp(lines + len - 2, "\r\n", 2) == 0 &&
-	    (len == 2 || lines[len - 3] == '\n');
-}
-
-/* The header is complete and still held: add to its end what is missing. */
+/* The header is complete and still held: put what it lacks at its front. */
 static void
 finish_header(struct submission *sub)
 {
 	char text[2 * HEADER_LINE_SIZE], id[ID_SIZE];
 	const struct header_scan *scan = &sub->scan;
-	size_t at = sub->trace_len + scan->body, len = 0;
+	size_t len = 0;
 	int n;
 
 	sub->header_done = true;
 	sub->header_8bit = scan->header_8bit;
-	if (ends_blank(buf_bytes(&sub->held) + sub->trace_len, scan->body))
-		at -= 2;
 	find_message_id(sub, buf_bytes(&sub->held) + sub->trace_len,
-	    at - sub->trace_len);
+	    scan->body);
+	if (scan->no_blank_line)
+		insert(sub, sub->trace_len + scan->body, "\r\n", 2);
 	if (!scan->has_date &&
 	    (n = header_date(text, HEADER_LINE_SIZE, sub->now)) > 0)
 		len += (size_t)n;
@@ -190,11 +182,7 @@ finish_header(struct submission *sub)
 		find_message_id(sub, text + len, (size_t)n);
 		len += (size_t)n;
 	}
-	if (scan->no_blank_line) {
-		memcpy(text + len, "\r\n", 2);
-		len += 2;
-	}
-	insert(sub, at, text, len);
+	insert(sub, sub->trace_len, text, len);
 }
 
 void

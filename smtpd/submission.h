@@ -2,7 +2,7 @@
  * A message on its way in: content collected into memory or a file, with the
  * header fields that we add (RFC 5321 4.4, RFC 6409 8).
  *
- * Received comes first; Date and Message-ID, where missing, end the header.
+ * Received comes first, then Date and Message-ID where they are missing.
  * Small content lives in a memfd, sealed at the end; larger one in a file
  * that the caller obtains from the queue.
  */

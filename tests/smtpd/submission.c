@@ -57,18 +57,18 @@ static const struct row rows[] = {
 	{ "nothing is missing", "Date: x\r\nMessage-ID: <a@b>\r\n\r\nHi\r\n",
 	    "Date: x\r\nMessage-ID: <a@b>\r\n\r\nHi\r\n", "<a@b>" },
 	{ "Date is missing", "message-id: <a@b>\r\n\r\nHi\r\n",
-	    "message-id: <a@b>\r\n{D}\r\nHi\r\n", "<a@b>" },
+	    "{D}message-id: <a@b>\r\n\r\nHi\r\n", "<a@b>" },
 	{ "Message-ID is missing", "Date: x\r\n\r\nHi\r\n",
-	    "Date: x\r\n{M}\r\nHi\r\n", "M" },
+	    "{M}Date: x\r\n\r\nHi\r\n", "M" },
 	{ "both are missing", "Subject: s\r\n t\r\n\r\nDate: no\r\n",
-	    "Subject: s\r\n t\r\n{D}{M}\r\nDate: no\r\n", "M" },
+	    "{D}{M}Subject: s\r\n t\r\n\r\nDate: no\r\n", "M" },
 	{ "no header, a blank line first", "\r\nHi\r\n", "{D}{M}\r\nHi\r\n",
 	    "M" },
 	{ "no header at all", "Hi there\r\n", "{D}{M}\r\nHi there\r\n", "M" },
-	{ "a header without a body", "Subject: s\r\n", "Subject: s\r\n{D}{M}",
+	{ "a header without a body", "Subject: s\r\n", "{D}{M}Subject: s\r\n",
 	    "M" },
 	{ "a header that no blank line ends", "Subject: s\r\nHi there\r\n",
-	    "Subject: s\r\n{D}{M}\r\nHi there\r\n", "M" },
+	    "{D}{M}Subject: s\r\n\r\nHi there\r\n", "M" },
 	{ "nothing at all", "", "{D}{M}", "M" },
 	{ "a folded Message-ID", "Date: x\r\nMessage-ID:\r\n <a@b>\r\n\r\n",
 	    "Date: x\r\nMessage-ID:\r\n <a@b>\r\n\r\n", "<a@b>" },
@@ -211,7 +211,7 @@ large(void)
 int
 main(void)
 {
-	t_case("what a header lacks is added to its end (RFC 6409 8)");
+	t_case("what a header lacks is put at its front (RFC 6409 8)");
 	header(10000);
 	header(1);
 	header(7);
