@@ -205,6 +205,7 @@ test_rcpts(void)
 	static const char plain[] =
 	    "From: x@y\r\nTo: a@b,\r\n\tc@d\r\nSubject: To: no@no\r\n"
 	    "CC: Team: e@f;\r\nBcc : g@h\r\nBcc:\r\nX-To: i@j\r\nto: k@l\r\n"
+	    "T: m@n\r\nToo: o@p\r\n"
 	    "\r\nTo: body@no\r\n";
 	static const char resent[] =
 	    "Resent-To: r@s\r\nTo: a@b\r\nResent-Bcc: t@u\r\nCc: c@d\r\n\r\n";
