@@ -173,9 +173,15 @@ class Lab:
 
     @contextlib.contextmanager
     def attack(self, name, kind=attacker.Strip, cert=None, address=None):
-        """While it lasts, packets for the domain's MX reach an attacker."""
+        """While it lasts, packets for the domain's MX reach an attacker.
+
+        It begins when no connection is open that the attacker would only
+        cut: the next one shall be theirs from its first packet.
+        """
         domain = self.domains[name]
         address = address or domain.address
+        wait_until("connections to %s to close" % address,
+                   lambda: not self.net.connected(address))
         villain = kind(self.net, "mallory", address,
                        cert or self.attacker_cert(domain.host), domain.host)
         self.net.divert(address)

@@ -97,7 +97,8 @@ class Sink:
             self.context.sni_callback = lambda sock, name, ctx: \
                 self.snis.append(name)
         self.socket = net.listen(place, address, port)
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
 
     def make_context(self, cert):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -111,18 +112,15 @@ class Sink:
     def stop(self):
         """Stop listening; sessions under way go on until they end."""
         self.over = True
+        self.thread.join()
         self.socket.close()
 
     def serve(self):
         while not self.over:
-            ready, _, _ = select.select([self.socket], [], [], 0.2) \
-                if self.socket.fileno() >= 0 else ([], [], [])
+            ready, _, _ = select.select([self.socket], [], [], 0.1)
             if not ready:
                 continue
-            try:
-                sock, _ = self.socket.accept()
-            except OSError:
-                return
+            sock, _ = self.socket.accept()
             self.sessions += 1
             threading.Thread(target=self.talk, daemon=True, args=(
                 Session(self, sock, self.sessions),)).start()

@@ -200,6 +200,17 @@ class Net:
         self.ip("host", ("route del %s/128" if ":" in address
                          else "route del %s/32") % address)
 
+    def connected(self, address):
+        """Is a connection from the host to this address established?"""
+        table = "/proc/net/tcp6" if ":" in address else "/proc/net/tcp"
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        raw = socket.inet_pton(family, address)
+        wanted = "".join(raw[i:i + 4][::-1].hex().upper()
+                         for i in range(0, len(raw), 4))
+        with open(table) as lines:
+            return any(l.split()[2].startswith(wanted + ":") and
+                       l.split()[3] == "01" for l in list(lines)[1:])
+
     def listen(self, name, address, port=25):
         """A listening TCP socket at one of the three places."""
         result = []
