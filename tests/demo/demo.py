@@ -19,9 +19,10 @@ from check import Failed, equal, true
 from daemon import (CONF, ROLES, sealpost, sendmail, wait_empty,
                     wait_queue)
 from lab import Lab, logs_folder
-from space import LabError
+from space import LabError, enter
 
 WIDTH = 76
+LINES_SHOWN = 24
 COLOUR = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 SHOWN = ("event", "to", "mx", "tls", "auth", "policy", "route", "reason",
          "dsn", "next", "reply")
@@ -31,8 +32,9 @@ def paint(code, text):
     return "\033[%sm%s\033[0m" % (code, text) if COLOUR else text
 
 
-def tell(text):
-    print("\n".join(textwrap.wrap(" ".join(text.split()), WIDTH)), flush=True)
+def tell(text, indent=""):
+    print(textwrap.fill(" ".join(text.split()), WIDTH, initial_indent=indent,
+                        subsequent_indent=indent), flush=True)
 
 
 class Step:
@@ -78,8 +80,9 @@ def show_queue(domain):
 def show_transcript(villain):
     with open(villain.transcript) as file:
         lines = [re.sub(r"^\d+ ", "", l) for l in file.read().splitlines()]
-    if len(lines) > 14:
-        lines = lines[:14] + ["... %d lines more" % (len(lines) - 14)]
+    if len(lines) > LINES_SHOWN:
+        lines = lines[:LINES_SHOWN] + ["... %d lines more" % (
+            len(lines) - LINES_SHOWN)]
     frame("the attacker's transcript (C is Sealpost, S the attacker):",
           lines)
 
@@ -127,7 +130,8 @@ def under_attack(lab, domain, words, villains, reason):
 
 
 def attack_ends(lab, domain, words):
-    tell("   The attack ends, and the administrator does not want to wait:")
+    tell("The attack ends, and the administrator does not want to wait:",
+         "   ")
     done = sealpost("retry", domain)
     frame("$ sealpost retry " + domain, done.out.splitlines())
     equal(done.code, 0, "sealpost retry: " + done.err)
@@ -164,7 +168,7 @@ def story_start(lab):
     for role in ("parent",) + ROLES:
         true(family[role], "there is a process " + role)
         with open("/proc/%d/status" % family[role][0]) as status:
-            facts = dict(l.rstrip().split(":\t", 1) for l in status
+            facts = dict(l.rstrip("\n").split(":\t", 1) for l in status
                          if ":\t" in l)
         lines.append("%-8s uid %-6s no_new_privs %s  seccomp %s  x%d" % (
             role, facts["Uid"].split("\t")[0], facts["NoNewPrivs"],
@@ -187,9 +191,9 @@ def story_delivered(lab):
     step("A domain whose policy says none")
     delivered(lab, "none.example", "hello-none", "webpki", "none", "insecure")
     step("A domain without any policy")
-    tell("   Nothing obliges this domain, but the level `require` does: "
+    tell("Nothing obliges this domain, but the level `require` does: "
          "authenticated TLS or no delivery. That the MX name came from "
-         "unsigned DNS is said by route=insecure.")
+         "unsigned DNS is said by route=insecure.", "   ")
     delivered(lab, "plain.example", "hello-plain", "webpki", "absent",
               "insecure")
 
@@ -239,11 +243,12 @@ def story_end(lab):
     equal(done.code, 0, "sealpost status: " + done.err)
     frame("$ sealpost status", done.out.splitlines()[:24])
     equal(lab.sealpostd.stop(), 0, "exit code of sealpostd")
-    good("seven messages sent, seven arrived once, none in the clear; "
-         "sealpostd stopped cleanly")
+    good("seven messages sent, seven arrived once, none in the clear")
+    good("sealpostd stopped cleanly")
 
 
 def main():
+    enter()
     started = time.monotonic()
     lab = None
     try:

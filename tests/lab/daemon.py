@@ -51,12 +51,14 @@ class Daemon:
         env = dict(os.environ)
         env.setdefault("ASAN_OPTIONS", "exitcode=99")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+        mark = self.mark() if os.path.exists(self.log) else 0
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
                 ["/usr/local/sbin/sealpostd", "-d", "-f", CONF] + list(flags),
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env)
         if ready:
-            wait_until("sealpostd to listen", self.ready, 20)
+            wait_until("sealpostd to start", lambda: self.ready() and
+                       self.events("started", mark), 20)
 
     def ready(self):
         if self.process.poll() is not None:
