@@ -228,6 +228,7 @@ take_reply(struct client *c, const struct reply *r)
 				   : "the host spoke without being asked");
 		return;
 	}
+	c->answered = true;
 	head = c->fifo[c->fifo_head];
 	next = judge(c, &head, r);
 	if (next == STEP_ENDED) {

@@ -168,6 +168,11 @@ struct client_pass *client_proceed_in_clear(struct client *, int64_t now);
  */
 void client_send_message(struct client_pass *, const struct client_message *,
     int64_t now);
+/*
+ * Has the peer replied to anything of the last message? If not, and the
+ * stream was lost, it had most likely ended before the message was sent.
+ */
+bool client_was_answered(const struct client *);
 /* Of recipient "i" of the last message; valid until the next one. */
 const struct client_result *client_result(const struct client_pass *, size_t i);
 /* How many recipients one message may have here (LIMITS RCPTMAX, or 100). */

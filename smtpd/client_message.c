@@ -173,6 +173,7 @@ client_send_message(struct client_pass *p, const struct client_message *m,
 	p->message = m;
 	p->next = p->accepted = 0;
 	p->mail_refused = false;
+	c->answered = false;
 	if (make_slots(p, m->rcpt_count) == -1) {
 		p->slot_count = 0;
 		client_abort(c, "out of memory", now);
@@ -307,6 +308,12 @@ enum client_security
 client_security(const struct client *c)
 {
 	return c->security;
+}
+
+bool
+client_was_answered(const struct client *c)
+{
+	return c->answered;
 }
 
 const struct client_result *

@@ -120,6 +120,7 @@ struct client {
 	int64_t since;      /* of the last progress */
 	int64_t message_by; /* the message under way must be over */
 	bool needs_rset;
+	bool answered; /* anything of the message under way */
 
 	unsigned offers;
 	uint64_t size_max;
