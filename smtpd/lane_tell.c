@@ -195,10 +195,11 @@ is_put_off(struct berth *b, const struct client_result *c, bool stay)
 	struct lane_job *job = b->job;
 	size_t next;
 
+	if (stay && c->trouble.outcome == OUTCOME_DEFERRED &&
+	    c->trouble.scope != SCOPE_RECIPIENT)
+		return true;
 	if (c->trouble.outcome == OUTCOME_DELIVERED || !c->trouble.next_host)
 		return false;
-	if (stay)
-		return true;
 	next = next_for(b, c);
 	if (next == b->plan->candidate_count)
 		return false;

@@ -265,14 +265,19 @@ mark_bad(struct berth *b)
 		plan->candidate[i].bad = true;
 }
 
-/* The connection had served, and was gone before it took the job up. */
+/*
+ * The connection had served, and was gone before the host took the job up:
+ * another one to the same host is no more than the deferral would bring.
+ */
 static bool
 was_gone(const struct berth *b)
 {
 	const struct session_fault *f = session_fault(b->session);
 
-	return b->served > 0 && b->job->again < AGAIN_MAX &&
-	    f->trouble.next_host && f->trouble.scope == SCOPE_HOST;
+	if (b->served == 0 || b->job->again >= AGAIN_MAX)
+		return false;
+	return !session_was_answered(b->session) ||
+	    (f->trouble.next_host && f->trouble.scope == SCOPE_HOST);
 }
 
 static void

@@ -189,7 +189,12 @@ taken(struct guest *g)
 	if (c->end != NULL && c->end[0] == '\0')
 		return -1;
 	say(g, c->end != NULL ? c->end : "250 2.0.0 taken\r\n");
-	return ++g->messages == c->messages ? -1 : 0;
+	if (++g->messages != c->messages)
+		return 0;
+	/* Gone without a sign: the next message meets a reset. */
+	if (c->gone_silently && fill(g) == 0)
+		reset(g);
+	return -1;
 }
 
 static int

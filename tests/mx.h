@@ -30,9 +30,10 @@ struct mx_conduct {
 	const char *mail;
 	const char *rcpt; /* reply to RCPT TO:<bad...> */
 	const char *data;
-	const char *end; /* reply after the content; "": just close */
-	int messages;    /* close after so many, without a word */
-	bool implicit;   /* TLS from the first byte */
+	const char *end;    /* reply after the content; "": just close */
+	int messages;       /* close after so many, without a word */
+	bool gone_silently; /* then: reset it when the next one comes */
+	bool implicit;      /* TLS from the first byte */
 	bool no_close_notify;
 	bool resume_fails; /* a handshake that resumes is reset */
 };

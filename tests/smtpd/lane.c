@@ -579,6 +579,21 @@ test_gone(void)
 	t_int(mx_messages(mx), 10);
 	close_world(world);
 	mx_stop(mx);
+
+	t_case("lane: one that is gone unseen costs no message its turn");
+	conduct.gone_silently = true;
+	conduct.ehlo = "250-CHUNKING\r\n"; /* all goes out at once */
+	mx = mx_start(1, 0, &conduct);
+	open_world(world, LEVEL_REQUIRE, 100);
+	world->next[0] = new_route();
+	add_host(world->next[0], "mx.test", mx);
+	for (i = 0; i < 3; i++)
+		give(world, 1, 1);
+	finish(world);
+	t_int(count(world, OUTCOME_DELIVERED), 3);
+	t_int(mx_messages(mx), 3);
+	close_world(world);
+	mx_stop(mx);
 }
 
 static void
