@@ -280,6 +280,17 @@ was_gone(const struct berth *b)
 	    (f->trouble.next_host && f->trouble.scope == SCOPE_HOST);
 }
 
+/* One connection was found dead: its idle siblings may well be so too. */
+static void
+close_siblings(const struct berth *b)
+{
+	struct berth *other, *next;
+
+	TAILQ_FOREACH_SAFE(other, &b->lane->berths, entry, next)
+		if (other != b && other->ready && other->job == NULL)
+			close_berth(other);
+}
+
 static void
 on_ended(struct berth *b)
 {
@@ -288,8 +299,10 @@ on_ended(struct berth *b)
 
 	if (b->job != NULL) {
 		gone = was_gone(b);
-		if (gone)
+		if (gone) {
 			b->job->again++;
+			close_siblings(b);
+		}
 		settle_job(b, gone);
 	} else if (!b->ready && b->plan == lane->plan) {
 		/* A host may bear fewer sessions than we would open. */
