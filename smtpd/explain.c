@@ -100,9 +100,10 @@ static void
 fixed_host(char *text, size_t size, const struct explain_exception_args *a)
 {
 	(void)snprintf(text, size,
-	    "the destination's own %s binds whatever the level; only a host of"
+	    "the destination's own %s whatever the level; only a host of"
 	    " your choice goes past it: `destination %s { via HOST }`",
-	    a->mode == POLICY_ENFORCE ? "MTA-STS policy" : "DANE records",
+	    a->mode == POLICY_ENFORCE ? "MTA-STS policy binds"
+				      : "DANE records bind",
 	    a->destination);
 }
 
