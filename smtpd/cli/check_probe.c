@@ -69,13 +69,6 @@ finish(struct check_host *h)
 }
 
 static void
-fail(struct check_host *h, enum reason reason, const char *detail)
-{
-	h->reason = reason;
-	(void)strlcpy(h->detail, detail, sizeof h->detail);
-}
-
-static void
 add(struct check_host *h, const char *text)
 {
 	if (text[0] == '\0')
@@ -178,12 +171,14 @@ judge_unreachable(struct check_host *h)
 	h->target.facts.stage = TLS_BEFORE;
 	v = verdict_decide(&h->target.facts);
 	if (v.action == VERDICT_SKIP)
-		fail(h, v.reason, reason_advice(v.reason));
-	else
-		fail(h,
-		    h->host.error != REASON_NONE ? h->host.error
-						 : REASON_DNS_ERROR,
-		    h->host.detail);
+		h->reason = v.reason;
+	else {
+		h->reason = h->host.error;
+		if (h->reason == REASON_NONE)
+			h->reason = REASON_DNS_ERROR;
+		add(h, h->host.detail);
+	}
+	add(h, reason_advice(h->reason));
 }
 
 /* The first host that takes mail decides; else the one that tells most. */

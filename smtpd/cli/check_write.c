@@ -246,7 +246,8 @@ say_level(FILE *out, const struct check *c)
 		say(out, 0, "level", level_word(c->dest.level));
 		return;
 	}
-	day(until, c->dest.until);
+	/* It ends with the day that was written. */
+	day(until, c->dest.until - 1);
 	(void)snprintf(text, sizeof text, "%s until %s because %s",
 	    level_word(c->dest.level), until, c->dest.because);
 	say(out, 0, "level", text);
@@ -269,9 +270,9 @@ say_policy(FILE *out, const struct check *c)
 		print_age(age, c->now - r->fetched);
 		print_age(left, r->expires - c->now);
 		(void)snprintf(text, sizeof text,
-		    "%s (MTA-STS of %s, id %s, %s %s ago, for another %s)",
+		    "%s (MTA-STS of %s, id %s, %sfetched %s ago, good for %s)",
 		    mode_word(r->mode), r->policy_domain, r->policy_id,
-		    r->source == SOURCE_FETCHED ? "fetched" : "cached", age,
+		    r->source == SOURCE_CACHE ? "from the cache, " : "", age,
 		    left);
 	}
 	say(out, 0, "policy", text);
@@ -305,7 +306,7 @@ say_dane(FILE *out, const struct check_host *h)
 
 	if (h->host.dane == DANE_USABLE)
 		(void)snprintf(text, sizeof text,
-		    "usable, %zu TLSA record%s: they alone decide",
+		    "usable: %zu TLSA record%s alone judge the certificate",
 		    h->host.tlsa_count, h->host.tlsa_count == 1 ? "" : "s");
 	else
 		(void)strlcpy(text, dane_word(h->host.dane), sizeof text);
