@@ -299,6 +299,9 @@ client_sent(struct client *c, size_t len, int64_t now)
 	c->now = now;
 	if (len > buf_len(&c->out))
 		len = buf_len(&c->out);
+	/* Passwords do not stay in memory that is used again. */
+	if (len > 0 && client_steps[c->step].stage == STAGE_AUTH)
+		explicit_bzero(c->out.mem + c->out.start, len);
 	buf_take(&c->out, len);
 	if (len > 0)
 		c->since = now;

@@ -169,8 +169,10 @@ run_rcpt(struct server *s, char *args)
 		    "mail for address literals is not taken");
 		return;
 	}
-	if (expand(s, &r))
-		server_reply(s, 250, "2.1.5", "recipient ok");
+	if (!expand(s, &r))
+		return;
+	s->idle = 0;
+	server_reply(s, 250, "2.1.5", "recipient ok");
 }
 
 static bool
@@ -238,6 +240,7 @@ run_bdat(struct server *s, char *args)
 		server_end(s);
 		return;
 	}
+	s->idle = 0;
 	server_content_begin(s, PHASE_BDAT, size, last);
 	/* The chunk comes all the same (RFC 3030 2). */
 	if (!s->has_mail)

@@ -64,7 +64,7 @@ struct server {
 	int64_t since;      /* of the last progress */
 	int64_t content_by; /* the content must be complete */
 	unsigned errors;
-	unsigned idle; /* commands since the last message */
+	unsigned idle; /* commands since the last that furthered a message */
 	unsigned accepted;
 	int refusal;
 	char refusal_text[256];

@@ -492,6 +492,41 @@ content_deadline(void)
 }
 
 static void
+many_commands(void)
+{
+	struct server *s = opened("EHLO x\r\nMAIL FROM:<a@b.test>\r\n");
+	char line[100];
+	const char *out;
+	size_t i, len;
+
+	t_case("a thousand recipients are no idle talk (RFC 5321 4.5.3.1.8)");
+	s->params.rcpt_max = 1000;
+	for (i = 0; i < 1000; i++) {
+		len = (size_t)snprintf(line, sizeof line,
+		    "RCPT TO:<u%zu@d.test>\r\n", i);
+		t_int(server_input(s, line, len, 1), len);
+		out = server_output(s, &len);
+		t_mem(out, len, "250 2.1.5 recipient ok\r\n", 24);
+		server_sent(s, len, 1);
+	}
+	t_int(server_envelope(s)->rcpt_count, 1000);
+	server_free(s);
+
+	t_case("but two hundred commands to no end are enough");
+	s = opened("EHLO x\r\n");
+	for (i = 0; i < 199; i++) {
+		memcpy(line, "NOOP\r\n", 6);
+		t_int(server_input(s, line, 6, 1), 6);
+		(void)server_output(s, &len);
+		server_sent(s, len, 1);
+	}
+	t_int(server_need(s), SERVER_NEEDS_PEER);
+	(void)server_input(s, line, 6, 1);
+	t_int(server_need(s), SERVER_ENDED);
+	server_free(s);
+}
+
+static void
 every_row_is_named(void)
 {
 	size_t i;
@@ -520,6 +555,7 @@ main(void)
 	slow_reader();
 	oversize();
 	content_deadline();
+	many_commands();
 	if (glob("tests/smtp/server-*.txt", 0, NULL, &g) != 0)
 		return 1;
 	for (i = 0; i < g.gl_pathc; i++)
