@@ -15,12 +15,14 @@
 #include "smtpd/conf.h"
 #include "smtpd/policy_ctl.h"
 #include "smtpd/route.h"
+#include "smtpd/self.h"
+
+#define nitems(a) (sizeof(a) / sizeof((a)[0]))
 
 #define TRUST_MAX 16777216 /* bytes of a CA bundle */
 #define STATS_MS 1000
 #define PROBE_AGAIN_MS 60000 /* while no resolver answers */
 #define RETIRE_MS 60000      /* for the last answers of former resolvers */
-#define PORT_SMTP 25
 
 struct policy {
 	struct child *child;
@@ -34,6 +36,10 @@ struct policy {
 	struct router *router;
 	struct tls_ctx *tls;
 	struct host_allow allow;
+	/* Our addresses: those of the interfaces, asked for once, then those
+	 * of the configuration. */
+	struct sockaddr_storage self[SELF_MAX + CONF_LISTEN_MAX];
+	size_t interfaces;
 	bool dane_told;               /* that it is off */
 	struct msg_policy_stats told; /* the figures last sent */
 };
@@ -72,32 +78,16 @@ open_dns(struct policy *p)
 	return dns;
 }
 
-static bool
-is_wildcard(const struct sockaddr_storage *ss)
-{
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
-	const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
-
-	if (ss->ss_family == AF_INET6)
-		return IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
-	return in->sin_addr.s_addr == htonl(INADDR_ANY);
-}
-
 /* What a new configuration changes, resolvers apart. */
 static void
 take_conf(struct policy *p)
 {
 	const struct conf *conf = child_conf(p->child);
-	struct sockaddr_storage self[CONF_LISTEN_MAX];
-	struct router_self who = { .hostname = "", .addr = self };
+	struct router_self who = { .hostname = "", .addr = p->self };
 
-	for (size_t i = 0; i < conf->listen_count; i++) {
-		const struct sockaddr_storage *ss = &conf->listen[i].addr;
-
-		if (netaddr_port((const struct sockaddr *)ss) == PORT_SMTP &&
-		    !is_wildcard(ss))
-			self[who.addr_count++] = *ss;
-	}
+	who.addr_count = p->interfaces +
+	    self_listening(conf, p->self + p->interfaces,
+		nitems(p->self) - p->interfaces);
 	if (conf->hostname != NULL)
 		who.hostname = conf->hostname;
 	router_set_self(p->router, &who);
@@ -139,6 +129,7 @@ prepare(struct child *child)
 	ro.dns = p->dns;
 	ro.sts = p->sts;
 	p->router = router_new(&ro);
+	p->interfaces = self_interfaces(p->self, SELF_MAX);
 	take_conf(p);
 }
 

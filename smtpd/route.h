@@ -78,7 +78,7 @@ struct router_options {
 /* Who we are, for the cut-off of routes that lead back to us. */
 struct router_self {
 	const char *hostname; /* borrowed for the call */
-	/* Addresses that listen on port 25; borrowed for the call. */
+	/* Our addresses, of which port 25 is ours; borrowed for the call. */
 	const struct sockaddr_storage *addr;
 	size_t addr_count;
 };

@@ -8,7 +8,7 @@
 
 #include "smtpd/route.h"
 
-#define ROUTE_SELF_MAX 64 /* our own addresses */
+#define ROUTE_SELF_MAX 128 /* our own addresses */
 
 /* Free what they hold; all zero afterwards. */
 void route_clear(struct route *);

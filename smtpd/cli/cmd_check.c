@@ -17,6 +17,7 @@
 #include "smtpd/cli/cli.h"
 #include "smtpd/conf_file.h"
 #include "smtpd/roles.h"
+#include "smtpd/self.h"
 
 #define PATH_SIZE 4096
 #define TRUST_MAX ((size_t)16 * 1048576) /* bytes of the CA bundle */
@@ -168,7 +169,8 @@ make_resolver(struct stand *s)
 static int
 make_router(struct stand *s)
 {
-	struct router_self self = { .hostname = s->conf.hostname };
+	struct sockaddr_storage own[SELF_MAX + CONF_LISTEN_MAX];
+	struct router_self self = { .hostname = s->conf.hostname, .addr = own };
 	struct sts_options sts = { .kind = s->cache != -1 ? CACHE_READ
 							  : CACHE_MEMORY,
 		.dirfd = s->cache,
@@ -185,6 +187,9 @@ make_router(struct stand *s)
 	sts_trust(s->sts, s->tls);
 	router.sts = s->sts;
 	s->router = router_new(&router);
+	self.addr_count = self_interfaces(own, SELF_MAX);
+	self.addr_count +=
+	    self_listening(&s->conf, own + self.addr_count, CONF_LISTEN_MAX);
 	router_set_self(s->router, &self);
 	return EX_OK;
 }
