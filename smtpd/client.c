@@ -474,21 +474,6 @@ client_free(struct client *c)
 	free(c);
 }
 
-enum client_need
-client_need(const struct client *c)
-{
-	if (c->step == STEP_ENDED)
-		return CLIENT_ENDED;
-	if (c->step == STEP_HANDSHAKE)
-		return CLIENT_NEEDS_TLS;
-	if (c->step == STEP_VERDICT)
-		return CLIENT_NEEDS_VERDICT;
-	if (c->step == STEP_READY)
-		return CLIENT_NEEDS_MESSAGE;
-	return c->framing != FRAMING_NONE ? CLIENT_NEEDS_BODY
-					  : CLIENT_NEEDS_PEER;
-}
-
 void
 client_quit(struct client *c, int64_t now)
 {
