@@ -73,7 +73,7 @@ struct rcpt {
 #define MESSAGE_LARGE 1U
 #define MESSAGE_WARNED 2U
 #define MESSAGE_PENDING 4U /* not yet durable */
-#define MESSAGE_DAMAGED 8U
+#define MESSAGE_TOLD 8U    /* a report about it was queued */
 
 struct message {
 	RB_ENTRY(message) node;

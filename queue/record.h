@@ -43,6 +43,7 @@ struct brief_message {
 #define STATE_TLS 1U     /* TLS or policy was the last reason */
 #define STATE_ENFORCE 2U /* ... under a policy in mode enforce */
 #define STATE_FINAL 4U   /* the last attempt before expiry was made */
+#define STATE_TOLD 8U    /* as DONE_TOLD */
 
 struct brief_rcpt {
 	uint16_t rcpt;
@@ -54,9 +55,11 @@ struct brief_rcpt {
 	uint64_t before; /* position of the outcome before; 0: none */
 };
 
+#define DONE_TOLD 1U /* a report about it was written just before */
+
 struct brief_done {
 	uint32_t seq; /* segment of the message */
-	uint32_t reserved;
+	uint32_t flags;
 };
 
 /* A hash of an address, upper and lower case alike, for filters. */

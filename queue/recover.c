@@ -19,6 +19,7 @@ struct recover {
 	const struct recover_hooks *hooks;
 	struct rec_void voids[256];
 	size_t void_count;
+	bool gap; /* something is missing before what is read now */
 };
 
 __attribute__((format(printf, 2, 3))) static void
@@ -227,6 +228,10 @@ index_entry(void *arg, const struct seg_entry *entry, const void *brief,
 
 	(void)pos;
 	m = arg;
+	if (m->r->gap &&
+	    !m->r->hooks->trust(m->r->hooks->arg, entry->type, brief,
+		entry->brief_len))
+		return;
 	len = (sizeof *entry + entry->brief_len + 7) & ~(size_t)7;
 	if (bytes_reserve(&m->index, len) == -1) {
 		m->no_memory = true;
@@ -249,6 +254,7 @@ keep_damaged(void *arg, const char *mem, uint32_t from, uint32_t to)
 	int fd;
 
 	m = arg;
+	m->r->gap = true;
 	disk = m->r->j->disk;
 	(void)snprintf(name, sizeof name, "damaged/%08x-%08x", m->seg->seq,
 	    from);
@@ -318,7 +324,8 @@ read_nonce(struct recover *r, struct segment *seg)
 	return 0;
 }
 
-static void
+/* Returns whether it was sealed when it was last written. */
+static bool
 open_segment(struct recover *r, struct segment *seg)
 {
 	struct seg_tail tail;
@@ -326,19 +333,20 @@ open_segment(struct recover *r, struct segment *seg)
 	uint32_t len;
 
 	if (fstat(seg->fd, &st) == -1 || read_nonce(r, seg) == -1)
-		return;
+		return false;
 	if (read_tail(seg, st.st_size, &tail) == 0) {
 		seg->end = tail.index_off;
 		seg->synced = seg->end;
 		seg->index_len = tail.index_len;
 		seg->sealed = true;
-		return;
+		return true;
 	}
 	len =
 	    st.st_size > UINT32_MAX - 7 ? UINT32_MAX - 7 : (uint32_t)st.st_size;
 	if (mend_segment(r, seg, len) == -1)
 		tell(r->hooks, "segment %08x cannot be read: %s", seg->seq,
 		    strerror(errno));
+	return false;
 }
 
 /* ---- all of them ---- */
@@ -487,7 +495,8 @@ adopt_segments(struct recover *r, const uint32_t *seqs, size_t count)
 			(void)close(fd);
 			return -1;
 		}
-		open_segment(r, seg);
+		/* One that was not sealed ended in a group that may be torn. */
+		r->gap = !open_segment(r, seg);
 	}
 	return 0;
 }

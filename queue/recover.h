@@ -5,6 +5,7 @@
 #ifndef QUEUE_RECOVER_H
 #define QUEUE_RECOVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "queue/journal.h"
@@ -14,6 +15,10 @@ struct recover_hooks {
 	/* A record, as in journal_replay(). */
 	void (*each)(void *arg, const struct seg_entry *, const void *brief,
 	    uint64_t pos);
+	/* May this record be believed although bytes written before it are
+	 * lost? If not, it is left out, now and at every later start. */
+	bool (
+	    *trust)(void *arg, uint32_t type, const void *brief, uint32_t len);
 	/* What an administrator must know. */
 	void (*trouble)(void *arg, const char *text);
 };

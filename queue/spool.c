@@ -78,6 +78,7 @@ spool_finish(struct spool *sp, struct message *m)
 	memset(&brief, 0, sizeof brief);
 	memset(&rec, 0, sizeof rec);
 	brief.seq = JOURNAL_SEQ(m->where);
+	brief.flags = (m->flags & MESSAGE_TOLD) != 0 ? DONE_TOLD : 0;
 	rec.type = REC_DONE;
 	rec.id = m->id;
 	rec.brief = &brief;
@@ -105,6 +106,8 @@ spool_note_rcpt(struct spool *sp, struct message *m, struct rcpt *r,
 	brief.rcpt = r->number;
 	brief.state = (uint8_t)state;
 	brief.flags = r->flags & (RCPT_TLS | RCPT_ENFORCE | RCPT_FINAL);
+	if ((m->flags & MESSAGE_TOLD) != 0)
+		brief.flags |= STATE_TOLD;
 	brief.attempts = r->attempts;
 	brief.next_ms = next_ms;
 	brief.before = r->last;

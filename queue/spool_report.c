@@ -98,8 +98,8 @@ has_eight_bit(const char *bytes, size_t len)
 /* ---- the report ---- */
 
 static void
-queue_report(struct spool *sp, const struct dsn *d, const char *text,
-    size_t len)
+queue_report(struct spool *sp, struct message *m, const struct dsn *d,
+    const char *text, size_t len)
 {
 	struct recipient to;
 	struct envelope env;
@@ -125,8 +125,10 @@ queue_report(struct spool *sp, const struct dsn *d, const char *text,
 			(void)close(body);
 		spool_tell(sp, "a report to <%s> could not be queued: %s",
 		    d->env->sender, strerror(errno));
-	} else
+	} else {
+		m->flags |= MESSAGE_TOLD;
 		sp->hooks.reported(sp->hooks.arg, d->kind, d->env->id, &env);
+	}
 	envelope_clear(&env);
 }
 
@@ -150,7 +152,7 @@ compose(struct spool *sp, struct message *m, struct dsn *d)
 	if (to != NULL) {
 		dsn_write(to, d);
 		if (fclose(to) == 0)
-			queue_report(sp, d, text, len);
+			queue_report(sp, m, d, text, len);
 	}
 	free(text);
 	free(content);

@@ -63,7 +63,7 @@ recover_rcpt(struct spool *sp, const struct seg_entry *entry, const void *brief,
 		return;
 	r = &m->rcpts[b.rcpt];
 	r->attempts = b.attempts;
-	r->flags = b.flags;
+	r->flags = b.flags & (RCPT_TLS | RCPT_ENFORCE | RCPT_FINAL);
 	if (entry->type == REC_OUTCOME)
 		r->last = pos;
 	if (r->state != RCPT_DONE && b.state == RCPT_DONE)
@@ -109,6 +109,23 @@ recover_record(void *arg, const struct seg_entry *entry, const void *brief,
 	default: /* of a later version */
 		break;
 	}
+}
+
+/* A recipient that bounced is done only if the report is there. */
+static bool
+recover_trust(void *arg, uint32_t type, const void *brief, uint32_t len)
+{
+	struct brief_done done;
+	struct brief_rcpt rcpt;
+
+	(void)arg;
+	if (type == REC_DONE)
+		return record_done(brief, len, &done) == 0 &&
+		    (done.flags & DONE_TOLD) == 0;
+	if (type == REC_OUTCOME || type == REC_STATE)
+		return record_rcpt(brief, len, &rcpt) == 0 &&
+		    (rcpt.flags & STATE_TOLD) == 0;
+	return true;
 }
 
 static void
@@ -285,6 +302,7 @@ spool_open(int dirfd, const struct disk *disk, const struct spool_conf *conf,
 	jh.moved = record_moved;
 	jh.failed = spool_group_failed;
 	rh.each = recover_record;
+	rh.trust = recover_trust;
 	rh.trouble = recover_trouble;
 	index_init(&sp->index, &ih, now_ms);
 	sp->journal = journal_new(dirfd, sp->disk,
