@@ -6,6 +6,7 @@
 #ifndef TESTS_QUEUE_BOX_H
 #define TESTS_QUEUE_BOX_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
