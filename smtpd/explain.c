@@ -107,6 +107,17 @@ fixed_host(char *text, size_t size, const struct explain_exception_args *a)
 	    a->destination);
 }
 
+/* Only the level asks for a policy; without it the host may do. */
+static bool
+is_for_strict(const struct explain_exception_args *a)
+{
+	return a->level == LEVEL_STRICT &&
+	    (a->reason == REASON_NO_POLICY ||
+		a->reason == REASON_STS_POLICY_FETCH_ERROR ||
+		a->reason == REASON_STS_POLICY_INVALID ||
+		a->reason == REASON_STS_WEBPKI_INVALID);
+}
+
 void
 explain_exception(char *text, size_t size,
     const struct explain_exception_args *a)
@@ -118,11 +129,12 @@ explain_exception(char *text, size_t size,
 		    a->addr);
 		return;
 	}
-	if (!reason_is_tls(a->reason))
+	/* A damaged copy of a policy is replaced without anyone's help. */
+	if (!reason_is_tls(a->reason) || a->mode == POLICY_UNKNOWN)
 		return;
-	if (a->reason == REASON_NO_POLICY)
+	if (is_for_strict(a))
 		(void)snprintf(text, size,
-		    "to do without: `destination %s { tls require }`",
+		    "to do without a policy: `destination %s { tls require }`",
 		    a->destination);
 	else if (a->mode == POLICY_ENFORCE || a->dane != DANE_NONE)
 		fixed_host(text, size, a);

@@ -27,6 +27,7 @@ struct explain_exception_args {
 	const char *destination; /* the recipient's domain */
 	const char *host;
 	const char *addr; /* without port, for private-address */
+	enum tls_level level;
 	enum policy_mode mode;
 	enum dane_state dane;
 	time_t now;

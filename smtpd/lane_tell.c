@@ -295,6 +295,7 @@ make_detail(char detail[DETAIL_SIZE], const struct lane *lane,
 		.destination = lane->domain,
 		.host = k->mx,
 		.addr = k->ip,
+		.level = lane->level,
 		.mode = lane->plan->route->mode,
 		.now = lane->pool->options.now(),
 	};

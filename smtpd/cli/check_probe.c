@@ -90,6 +90,7 @@ tell_fault(struct check_host *h)
 		.host = h->host.name,
 		.addr =
 		    netaddr_host_text((const void *)&h->target.addr, address),
+		.level = h->check->dest.level,
 		.mode = h->check->route.mode,
 		.dane = h->host.dane,
 		.now = h->check->now,
