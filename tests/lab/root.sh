@@ -18,7 +18,7 @@ MTAS="postfix exim4-daemon-light opensmtpd"
 # do not fit, OpenSMTPD issue 1171): take the backport.
 BACKPORTS=opensmtpd
 SERVERS="knot knot-dnsutils unbound nginx-light openssl swaks curl git-email
-	libnet-smtp-ssl-perl ca-certificates dash coreutils sed grep findutils"
+	libnet-smtp-ssl-perl libmailtools-perl ca-certificates dash coreutils sed grep findutils"
 VERSION=4
 
 say() {
