@@ -306,7 +306,7 @@ say_dane(FILE *out, const struct check_host *h)
 
 	if (h->host.dane == DANE_USABLE)
 		(void)snprintf(text, sizeof text,
-		    "usable: %zu TLSA record%s alone judge the certificate",
+		    "usable: %zu TLSA record%s, and nothing else, must fit",
 		    h->host.tlsa_count, h->host.tlsa_count == 1 ? "" : "s");
 	else
 		(void)strlcpy(text, dane_word(h->host.dane), sizeof text);
