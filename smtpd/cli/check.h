@@ -30,6 +30,7 @@ struct check_host {
 	/* private */
 	struct check *check;
 	struct session *session;
+	struct ev_timer patience;
 	struct session_target target;
 	struct tls_tlsa tlsa[DANE_RECORDS_MAX];
 	uint8_t *tlsa_data[DANE_RECORDS_MAX]; /* of them, owned */

@@ -7,7 +7,8 @@
 #include "smtpd/explain.h"
 
 #define CONNECT_MS 10000
-#define ADDRESSES_MAX 4 /* tried of one host */
+#define ADDRESSES_MAX 4   /* tried of one host */
+#define PATIENCE_MS 45000 /* with one host; deliveries have more */
 
 static void next_address(struct check_host *h);
 
@@ -64,6 +65,7 @@ finish(struct check_host *h)
 	struct check *c = h->check;
 
 	h->session = NULL;
+	ev_timer_del(c->ev, &h->patience);
 	if (--c->running == 0)
 		ev_stop(c->ev);
 }
@@ -126,6 +128,19 @@ on_session(void *arg, struct session *s, enum session_event event)
 		next_address(h);
 	else
 		finish(h);
+}
+
+static void
+on_patience(void *arg)
+{
+	struct check_host *h = arg;
+
+	h->report = *session_report(h->session);
+	session_free(h->session);
+	h->reason = REASON_TIMEOUT;
+	h->detail[0] = '\0';
+	add(h, "no end of it after 45 seconds; a delivery would wait longer");
+	finish(h);
 }
 
 static void
@@ -225,6 +240,8 @@ check_probe(struct check *c)
 			continue;
 		}
 		c->running++;
+		ev_timer_init(&h->patience, on_patience, h);
+		ev_timer_set(c->ev, &h->patience, ev_now(c->ev) + PATIENCE_MS);
 		next_address(h);
 	}
 	if (c->running > 0 && ev_run(c->ev) == -1)
