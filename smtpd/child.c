@@ -210,6 +210,9 @@ enter_cage(struct child *c)
 	box.filter = c->options.verbose ? SANDBOX_REPORT : SANDBOX_KILL;
 	if (sandbox_user(c->row->user, &box.uid, &box.gid) == -1)
 		log_die("no such user: %s", c->row->user);
+	/* Who started the daemon may wait for the end of its output. */
+	if (c->options.syslog)
+		(void)dup2(STDOUT_FILENO, STDERR_FILENO);
 	lacking = sandbox_enter(&box);
 	if (lacking[0] != '\0' && c->role == ROLE_LISTEN)
 		log_note(LOG_PRI_WARNING, "the cages lack: %s", lacking);

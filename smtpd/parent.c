@@ -139,8 +139,9 @@ parent_child_ended(struct parent_child *c)
 	    proc_status_text(c->status, status, sizeof(status)));
 	log_end(&line);
 	if (!p->ready) {
-		log_note(LOG_PRI_ERR, "not started: process %s ended",
-		    roles[c->role].name);
+		log_note(LOG_PRI_ERR, "not started: process %s ended%s",
+		    roles[c->role].name,
+		    p->log != -1 ? ", the system's log says why" : "");
 		stop(p, 1);
 	}
 }
