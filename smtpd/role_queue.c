@@ -224,6 +224,17 @@ kick(void *arg)
 	ev_soon(q->ev, &q->turn, end_turn, q);
 }
 
+/* The administrator did something to the queue, and is to find it done after
+ * a crash: do not leave it to the timer of results. */
+static void
+on_command(void *arg)
+{
+	struct queue_role *q = arg;
+
+	q->urgent = true;
+	kick(q);
+}
+
 static void
 on_sync_timer(void *arg)
 {
@@ -385,7 +396,7 @@ static void
 start(struct child *child)
 {
 	struct queue_role *q = xcalloc(1, sizeof *q);
-	struct queue_view view = { .changed = kick, .arg = q };
+	struct queue_view view = { .changed = on_command, .arg = q };
 	int64_t now_ms = ev_wall_ms();
 
 	q->child = child;
