@@ -92,7 +92,7 @@ deliver_route_host(struct lane_route *r, const struct msg_route_host *m)
 	if (m->tlsas > 0)
 		h->tlsa = xcalloc(m->tlsas, sizeof(*h->tlsa));
 	for (i = 0; i < m->addr_count; i++)
-		unpack(&h->addr[i], m->addrs + 17 * i, m->port);
+		unpack(&h->addr[i], m->addrs + (size_t)17 * i, m->port);
 	h->addr_count = m->addr_count;
 }
 

@@ -24,6 +24,7 @@ work_new(const struct msg_job *m, int fd)
 		log_die("queue: a job of %u recipients", m->rcpts);
 	w->job.rcpts = xcalloc(m->rcpts, sizeof(*w->job.rcpts));
 	w->rcpt_number = xcalloc(m->rcpts, sizeof(*w->rcpt_number));
+	w->rcpt_text = xcalloc(m->rcpts, sizeof(*w->rcpt_text));
 	w->number = m->job;
 	w->rcpts_due = m->rcpts;
 	w->width = m->width;
@@ -49,12 +50,17 @@ bool
 work_add(struct work *w, const struct msg_job_rcpt *m)
 {
 	struct lane_rcpt *r = &w->job.rcpts[w->job.rcpt_count];
+	size_t address = strlen(m->address) + 1, orcpt = strlen(m->orcpt) + 1;
+	char *text;
 
 	if (m->job != w->number || w->rcpts_due == 0)
 		log_die("queue: a recipient of another job");
-	r->address = xstrdup(m->address);
-	if (m->orcpt[0] != '\0')
-		r->orcpt = xstrdup(m->orcpt);
+	text = xcalloc(1, address + orcpt);
+	memcpy(text, m->address, address);
+	memcpy(text + address, m->orcpt, orcpt);
+	w->rcpt_text[w->job.rcpt_count] = text;
+	r->address = text;
+	r->orcpt = text + address;
 	r->notify = m->notify;
 	w->rcpt_number[w->job.rcpt_count++] = m->rcpt;
 	return --w->rcpts_due == 0;
@@ -67,10 +73,9 @@ work_free(struct work *w)
 
 	if (w == NULL)
 		return;
-	for (i = 0; i < w->job.rcpt_count; i++) {
-		free((void *)(uintptr_t)w->job.rcpts[i].address);
-		free((void *)(uintptr_t)w->job.rcpts[i].orcpt);
-	}
+	for (i = 0; i < w->job.rcpt_count; i++)
+		free(w->rcpt_text[i]);
+	free(w->rcpt_text);
 	close(w->job.body);
 	free(w->job.rcpts);
 	free(w->rcpt_number);

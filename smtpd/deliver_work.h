@@ -19,6 +19,7 @@ struct work {
 	unsigned width;
 	size_t told;           /* results */
 	uint32_t *rcpt_number; /* the queue's */
+	char **rcpt_text;      /* owned: address NUL orcpt NUL */
 	char destination[DESTINATION_SIZE];
 	char sender[ADDRESS_SIZE];
 	char envid[ENVID_SIZE];

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EXCEPTION_S (30 * 86400) /* what `until` suggests */
+#define EXCEPTION_S 2592000 /* what `until` suggests: 30 days */
 
 static void
 date(char text[16], time_t when)

@@ -188,16 +188,24 @@ lane_fail_job(struct lane *lane, struct lane_job *job,
 	lane_finish_job(lane, job);
 }
 
+static struct lane_job *
+first_waiting(struct lane *lane)
+{
+	struct lane_job *job = TAILQ_FIRST(&lane->jobs);
+
+	if (job != NULL)
+		TAILQ_REMOVE(&lane->jobs, job, entry);
+	return job;
+}
+
 /* Hand back every job that waits. */
 static void
 fail_waiting(struct lane *lane, void (*fail)(struct lane *, struct lane_job *))
 {
 	struct lane_job *job;
 
-	while ((job = TAILQ_FIRST(&lane->jobs)) != NULL) {
-		TAILQ_REMOVE(&lane->jobs, job, entry);
+	while ((job = first_waiting(lane)) != NULL)
 		fail(lane, job);
-	}
 }
 
 static bool

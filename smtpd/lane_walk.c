@@ -386,33 +386,55 @@ may_open(struct lane *lane)
 	return lane->berth_count < limit || lane->berth_count == 0;
 }
 
+/* What one look at the waiting jobs may begin. */
+struct opening {
+	size_t unclaimed; /* sessions that are opening, for no job yet */
+	size_t begun;
+	size_t ready;
+};
+
+static void
+give_up_on(struct lane *lane, struct lane_job *job)
+{
+	TAILQ_REMOVE(&lane->jobs, job, entry);
+	lane_fail_everywhere(lane, job);
+}
+
+/* False: no more sessions may be opened now. */
+static bool
+open_for(struct lane *lane, struct lane_job *job, struct opening *o)
+{
+	size_t at;
+
+	if (o->unclaimed > 0 && opening_serves(lane, job)) {
+		o->unclaimed--;
+		return true;
+	}
+	at = lane_next(lane->plan, job->from);
+	if (at == lane->plan->candidate_count) {
+		give_up_on(lane, job);
+		return true;
+	}
+	/* One finds the way for all, then by doubling: who is quick needs
+	 * few. */
+	return may_open(lane) && open_berth(lane, at) && lane->proven &&
+	    ++o->begun < o->ready;
+}
+
 /* Open what the waiting jobs need and the width permits. */
 static void
 open_for_jobs(struct lane *lane)
 {
 	struct lane_job *job, *next;
-	size_t opening = count_opening(lane), at, begun = opening;
-	size_t ready = lane->berth_count - opening;
+	struct opening o;
 
-	TAILQ_FOREACH_SAFE(job, &lane->jobs, entry, next) {
-		if (opening > 0 && !lane->proven)
-			return; /* one finds the way for all */
-		if (opening > 0 && opening_serves(lane, job)) {
-			opening--;
-			continue;
-		}
-		at = lane_next(lane->plan, job->from);
-		if (at == lane->plan->candidate_count) {
-			TAILQ_REMOVE(&lane->jobs, job, entry);
-			lane_fail_everywhere(lane, job);
-			continue;
-		}
-		if (!may_open(lane) || !open_berth(lane, at))
+	o.begun = o.unclaimed = count_opening(lane);
+	o.ready = lane->berth_count - o.begun;
+	if (o.begun > 0 && !lane->proven)
+		return;
+	TAILQ_FOREACH_SAFE(job, &lane->jobs, entry, next)
+		if (!open_for(lane, job, &o))
 			return;
-		/* Doubling: who is quick needs few. */
-		if (!lane->proven || ++begun >= ready)
-			return;
-	}
 }
 
 /* The next jobs begin at the first host again. */

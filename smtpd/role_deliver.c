@@ -381,25 +381,41 @@ prepare(struct child *child)
 }
 
 static void
+hear_parent(struct deliver *d, uint32_t type, const void *body, int fd)
+{
+	if (type == MSG_trust) {
+		take_trust(d, fd);
+	} else if (type == MSG_secret) {
+		d->generation++;
+		deliver_secrets_take(d->secrets, body, fd);
+	} else
+		log_bug("message %u from the parent", type);
+}
+
+static void
+hear_queue(struct deliver *d, uint32_t type, const void *body, int fd)
+{
+	if (type == MSG_job)
+		hear_job(d, body, fd);
+	else if (type == MSG_job_rcpt)
+		hear_rcpt(d, body);
+	else
+		log_bug("message %u from queue", type);
+}
+
+static void
 hear(struct child *child, int peer, uint32_t instance, uint32_t type,
     const void *body, int fd)
 {
 	struct deliver *d = child_state(child);
 
 	(void)instance;
-	if (type == MSG_trust)
-		take_trust(d, fd);
-	else if (type == MSG_secret) {
-		d->generation++;
-		deliver_secrets_take(d->secrets, body, fd);
-	} else if (type == MSG_job)
-		hear_job(d, body, fd);
-	else if (type == MSG_job_rcpt)
-		hear_rcpt(d, body);
-	else if (peer == ROLE_POLICY)
-		hear_policy(d, type, body);
+	if (peer == ROLE_PARENT)
+		hear_parent(d, type, body, fd);
+	else if (peer == ROLE_QUEUE)
+		hear_queue(d, type, body, fd);
 	else
-		log_bug("message %u from peer %d", type, peer);
+		hear_policy(d, type, body);
 }
 
 /* The next queue process sends all again: what is not sent yet is dropped. */

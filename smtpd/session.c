@@ -168,18 +168,25 @@ connected(struct session *s)
 		session_make_client(s);
 }
 
+/* A handshake is under way: after STARTTLS, or first of all. */
+static bool
+awaits_tls(const struct session *s)
+{
+	if (s->client == NULL)
+		return s->report.connected;
+	return client_need(s->client) == CLIENT_NEEDS_TLS;
+}
+
 static void
 stream_ended(struct session *s, const char *words)
 {
-	if (s->state == SESSION_CONNECTING && s->report.connected) {
+	if (awaits_tls(s)) {
 		session_no_handshake(s, words);
 	} else if (s->state == SESSION_CONNECTING) {
 		session_end_for(s,
 		    io_errno(s->io) == ETIMEDOUT ? REASON_TIMEOUT
 						 : REASON_CONNECT_FAILED,
 		    words);
-	} else if (client_need(s->client) == CLIENT_NEEDS_TLS) {
-		session_no_handshake(s, words);
 	} else {
 		client_eof(s->client, session_now(s));
 		session_pump(s);
@@ -189,12 +196,10 @@ stream_ended(struct session *s, const char *words)
 static void
 timed_out(struct session *s)
 {
-	if (s->state == SESSION_CONNECTING && s->report.connected) {
+	if (awaits_tls(s)) {
 		session_no_handshake(s, "TLS handshake: no answer in time");
 	} else if (s->state == SESSION_CONNECTING) {
 		session_end_for(s, REASON_TIMEOUT, "no connection in time");
-	} else if (client_need(s->client) == CLIENT_NEEDS_TLS) {
-		session_no_handshake(s, "TLS handshake: no answer in time");
 	} else {
 		session_tell_sent(s);
 		client_expire(s->client, session_now(s));

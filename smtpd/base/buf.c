@@ -38,7 +38,7 @@ buf_bytes(const struct buf *b)
 static void
 close_gap(struct buf *b)
 {
-	if (b->start == 0)
+	if (b->start == 0 || b->mem == NULL)
 		return;
 	memmove(b->mem, b->mem + b->start, buf_len(b));
 	b->end = buf_len(b);
@@ -118,6 +118,7 @@ buf_addf(struct buf *b, const char *fmt, ...)
 	int len;
 
 	va_start(ap, fmt);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is begun */
 	len = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
 	room = len < 0 ? NULL : buf_room(b, (size_t)len);

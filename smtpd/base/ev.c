@@ -94,6 +94,13 @@ ev_new(void)
 }
 
 static void
+unqueue(struct ev *ev, struct ev_task *task)
+{
+	TAILQ_REMOVE(&ev->tasks, task, node);
+	task->queued = false;
+}
+
+static void
 run_tasks(struct ev *ev)
 {
 	struct ev_task end = { .queued = true }, *task;
@@ -101,11 +108,10 @@ run_tasks(struct ev *ev)
 	/* What the tasks themselves put off is for the next turn. */
 	TAILQ_INSERT_TAIL(&ev->tasks, &end, node);
 	while ((task = TAILQ_FIRST(&ev->tasks)) != &end) {
-		TAILQ_REMOVE(&ev->tasks, task, node);
-		task->queued = false;
+		unqueue(ev, task);
 		task->cb(task->arg);
 	}
-	TAILQ_REMOVE(&ev->tasks, &end, node);
+	unqueue(ev, &end);
 }
 
 void
@@ -350,10 +356,8 @@ ev_soon(struct ev *ev, struct ev_task *task, void (*cb)(void *arg), void *arg)
 void
 ev_soon_del(struct ev *ev, struct ev_task *task)
 {
-	if (!task->queued)
-		return;
-	task->queued = false;
-	TAILQ_REMOVE(&ev->tasks, task, node);
+	if (task->queued)
+		unqueue(ev, task);
 }
 
 static void

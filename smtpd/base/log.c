@@ -194,7 +194,10 @@ static void
 put_formatted(struct log_line *l, const char *key, const char *fmt, va_list ap)
 {
 	char text[LOG_LINE_MAX];
-	int len = vsnprintf(text, sizeof(text), fmt, ap);
+	int len;
+
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is begun */
+	len = vsnprintf(text, sizeof(text), fmt, ap);
 
 	if (len < 0)
 		len = 0;
@@ -257,38 +260,41 @@ finish_text(struct log_line *l)
 	l->text[l->len++] = '\n';
 }
 
-static void
-hold(const char *head, size_t head_len, const struct log_line *l)
+/* False: there is no room. */
+static bool
+hold(struct log_line *l)
 {
 	struct held *h = &state.held;
-	uint32_t len = (uint32_t)(head_len + l->len);
-	size_t prefix = state.syslog ? sizeof(len) : 0;
+	char head[HEAD_SIZE];
+	size_t head_len = 0, prefix = 0;
+	uint32_t len;
 
-	if (h->len + prefix + len > sizeof(h->mem))
-		log_flush();
-	if (h->len + prefix + len > sizeof(h->mem)) {
-		h->lost++;
-		return;
+	if (state.syslog) {
+		head_len = syslog_head(head, l->priority);
+		prefix = sizeof(len);
 	}
+	len = (uint32_t)(head_len + l->len);
+	if (h->len + prefix + len > sizeof(h->mem))
+		return false;
 	memcpy(h->mem + h->len, &len, prefix);
 	h->len += prefix;
 	memcpy(h->mem + h->len, head, head_len);
 	memcpy(h->mem + h->len + head_len, l->text, l->len);
 	h->len += len;
+	return true;
 }
 
 void
 log_end(struct log_line *l)
 {
-	char head[HEAD_SIZE];
-	size_t head_len = 0;
-
 	if (l->priority == LOG_PRI_DEBUG && !state.verbose)
 		return;
-	if (state.syslog)
-		head_len = syslog_head(head, l->priority);
 	finish_text(l);
-	hold(head, head_len, l);
+	if (!hold(l)) {
+		log_flush();
+		if (!hold(l))
+			state.held.lost++;
+	}
 	if (!state.batch || l->priority < LOG_PRI_INFO)
 		log_flush();
 }
@@ -306,14 +312,14 @@ static void
 tell_lost(void)
 {
 	struct log_line l;
-	unsigned long lost = state.held.lost;
 
-	if (lost == 0 || state.held.len > HELD_MAX / 2)
+	if (state.held.lost == 0 || state.held.len > HELD_MAX / 2)
 		return;
-	state.held.lost = 0;
 	log_begin(&l, LOG_PRI_WARNING, "log-lines-lost");
-	log_int(&l, "lines", (long long)lost);
-	log_end(&l);
+	log_int(&l, "lines", (long long)state.held.lost);
+	finish_text(&l);
+	if (hold(&l))
+		state.held.lost = 0;
 }
 
 /* Standard error may be a pipe that blocks, as any program's. */
@@ -407,12 +413,11 @@ log_flush(void)
 {
 	int saved = errno;
 
+	tell_lost();
 	if (state.held.len > 0 && state.syslog)
 		flush_datagrams();
 	else if (state.held.len > 0)
 		flush_stream();
-	if (!state.down)
-		tell_lost();
 	errno = saved;
 }
 
