@@ -104,12 +104,12 @@ push_recipient(struct envelope *env)
 	struct recipient *grown;
 	size_t room;
 
+	if (env->rcpt_count >= ENVELOPE_RCPTS_MAX) {
+		errno = E2BIG;
+		return NULL;
+	}
 	if (env->rcpt_count == env->rcpt_room) {
 		room = env->rcpt_room == 0 ? 1 : env->rcpt_room * 4;
-		if (env->rcpt_count >= ENVELOPE_RCPTS_MAX) {
-			errno = E2BIG;
-			return NULL;
-		}
 		grown = reallocarray(env->rcpts, room, sizeof *grown);
 		if (grown == NULL)
 			return NULL;
