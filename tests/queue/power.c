@@ -331,9 +331,11 @@ open_image(bool names_synced, enum later later)
 	make_image(&image, names_synced ? disk.names : names,
 	    names_synced ? disk.name_count : count, later);
 	lived = w.box;
+	w.box.trouble[0] = '\0';
 	w.box.disk = NULL;
 	(void)snprintf(w.box.dir, sizeof w.box.dir, "%s", image.dir);
 	t_true(box_open(&w.box));
+	t_true(strstr(w.box.trouble, "lost its body") == NULL);
 	check();
 	box_clear(&w.box);
 	w.box = lived;
