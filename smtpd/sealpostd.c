@@ -92,6 +92,7 @@ check(const char *path)
 		return 0;
 	}
 	fputs(errors.text == NULL ? "out of memory\n" : errors.text, stdout);
+	conf_errors_clear(&errors);
 	return 1;
 }
 
