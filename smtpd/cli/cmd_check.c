@@ -32,6 +32,7 @@ struct stand {
 	struct router *router;
 	struct tls_ctx *tls;
 	int cache; /* descriptor of the policy cache; -1: none */
+	bool caged;
 	struct check check;
 };
 
@@ -253,6 +254,7 @@ give_up_root(struct stand *s)
 	if (s->cache != -1) {
 		cache_path(s, root);
 		(void)sandbox_enter(&box);
+		s->caged = true;
 		return EX_OK;
 	}
 	if (setgroups(0, NULL) == -1 ||
@@ -337,5 +339,9 @@ cmd_check(const struct cli *cli)
 	if (status == EX_OK)
 		status = check(&s);
 	clear_stand(&s);
+	/* In a cage there is no more to do at exit; what other libraries, or
+	 * a sanitizer, would do there may not be permitted. */
+	if (s.caged)
+		_exit(fflush(stdout) == EOF ? EX_IOERR : status);
 	return status;
 }
