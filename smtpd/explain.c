@@ -57,28 +57,44 @@ found_in_tls(char *text, size_t size, const struct explain_found_args *a)
 		    tls->issuer, tls->why);
 }
 
+/* What opens the clause; NULL: the words stand for themselves. */
+static const char *
+prefix_of(enum reason reason)
+{
+	if (reason == REASON_STARTTLS_NOT_SUPPORTED)
+		return "it refused STARTTLS: ";
+	if (reason == REASON_STS_MX_MISMATCH)
+		return "the destination's MTA-STS policy does not name it, but"
+		       " only ";
+	if (reason == REASON_DNSSEC_INVALID)
+		return "what DNS says of it cannot be trusted: ";
+	return NULL;
+}
+
 static const char *
 found_plainly(const struct explain_found_args *a)
 {
 	if (a->reason == REASON_STARTTLS_NOT_SUPPORTED)
 		return "it does not offer STARTTLS";
 	if (a->reason == REASON_STS_MX_MISMATCH)
-		return "its name is not among the mx patterns of the"
-		       " destination's MTA-STS policy";
+		return "the destination's MTA-STS policy does not name it";
+	if (a->reason == REASON_NO_POLICY)
+		return "level strict demands DANE, or an MTA-STS policy in"
+		       " mode enforce; the destination has neither";
 	return reason_advice(a->reason);
 }
 
 void
 explain_found(char *text, size_t size, const struct explain_found_args *a)
 {
+	const char *prefix = prefix_of(a->reason);
+
 	if (a->tls != NULL && a->reason >= REASON_CERTIFICATE_HOST_MISMATCH &&
 	    a->reason <= REASON_TLSA_INVALID)
 		found_in_tls(text, size, a);
-	else if (a->reason == REASON_STARTTLS_NOT_SUPPORTED &&
-	    a->words[0] != '\0')
-		(void)snprintf(text, size, "it refused STARTTLS: %s", a->words);
 	else if (a->words[0] != '\0')
-		(void)strlcpy(text, a->words, size);
+		(void)snprintf(text, size, "%s%s", prefix != NULL ? prefix : "",
+		    a->words);
 	else
 		(void)strlcpy(text, found_plainly(a), size);
 }
@@ -100,10 +116,9 @@ static void
 fixed_host(char *text, size_t size, const struct explain_exception_args *a)
 {
 	(void)snprintf(text, size,
-	    "the destination's own %s whatever the level; only a host of"
-	    " your choice goes past it: `destination %s { via HOST }`",
-	    a->mode == POLICY_ENFORCE ? "MTA-STS policy binds"
-				      : "DANE records bind",
+	    "%s at every level; only a host of your choice goes past: "
+	    "`destination %s { via HOST }`",
+	    a->mode == POLICY_ENFORCE ? "the policy binds" : "DANE binds",
 	    a->destination);
 }
 
@@ -123,7 +138,7 @@ explain_exception(char *text, size_t size,
     const struct explain_exception_args *a)
 {
 	text[0] = '\0';
-	if (a->reason == REASON_PRIVATE_ADDRESS) {
+	if (a->reason == REASON_PRIVATE_ADDRESS && a->addr[0] != '\0') {
 		(void)snprintf(text, size,
 		    "if it is meant to be reached there: `allow private %s`",
 		    a->addr);

@@ -16,7 +16,9 @@ struct explain_found_args {
 	enum reason reason;
 	const char *host;
 	const struct tls_facts *tls; /* NULL: no handshake completed */
-	const char *words; /* what a library or the peer said; "": nothing */
+	/* What a library, the peer or DNS said (for sts-mx-mismatch: the
+	 * patterns of the policy); "": nothing. */
+	const char *words;
 };
 
 /* What was found, a clause: "its certificate expired on 2026-01-02". */
@@ -26,7 +28,7 @@ struct explain_exception_args {
 	enum reason reason;
 	const char *destination; /* the recipient's domain */
 	const char *host;
-	const char *addr; /* without port, for private-address */
+	const char *addr; /* without port, for private-address; "": none */
 	enum tls_level level;
 	enum policy_mode mode;
 	enum dane_state dane;

@@ -1,6 +1,7 @@
 #include "smtpd/host.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,8 +51,8 @@ add_address(struct host_addrs *h, const struct dns_answer *from, size_t i,
 	set_address(&ss, &from->record[i]);
 	if (may_connect(allow, &ss))
 		h->addr[h->count++] = ss;
-	else
-		h->refused++;
+	else if (h->refused++ == 0)
+		h->private = ss;
 }
 
 static bool
@@ -92,6 +93,17 @@ host_merge(struct host_addrs *h, const struct dns_answer *a,
 	strlcpy(h->name, main->name, sizeof(h->name));
 	h->secure = is_secure(a, aaaa);
 	h->ttl_s = a->ttl_s < aaaa->ttl_s ? a->ttl_s : aaaa->ttl_s;
+}
+
+void
+host_tell_private(const struct host_addrs *h, char words[HOST_WORDS_SIZE])
+{
+	char addr[NETADDR_TEXT_SIZE];
+
+	netaddr_host_text((const struct sockaddr *)&h->private, addr);
+	(void)snprintf(words, HOST_WORDS_SIZE,
+	    "has only private addresses; if %s is meant: `allow private %s`",
+	    addr, addr);
 }
 
 /* Records and data in a piece of memory of its own. */

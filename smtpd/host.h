@@ -29,8 +29,9 @@ struct host_addrs {
 	 * are not allowed have been left out. */
 	struct sockaddr_storage addr[HOST_ADDRS_MAX];
 	size_t count;
-	size_t refused; /* private addresses left out */
-	bool secure;    /* everything found was authenticated */
+	size_t refused;                  /* private addresses left out */
+	struct sockaddr_storage private; /* the first of them */
+	bool secure; /* everything found was authenticated */
 	unsigned cnames;
 	char name[DNS_NAME_SIZE]; /* where CNAMEs led; else the name asked */
 	uint32_t ttl_s;
@@ -52,5 +53,10 @@ void host_ask(struct dns *, const char *name, const struct host_allow *,
  */
 void host_merge(struct host_addrs *, const struct dns_answer *a,
     const struct dns_answer *aaaa, const struct host_allow *);
+
+#define HOST_WORDS_SIZE (2 * NETADDR_TEXT_SIZE + 80)
+
+/* "has only private addresses, such as ...", and what would permit it. */
+void host_tell_private(const struct host_addrs *, char words[HOST_WORDS_SIZE]);
 
 #endif

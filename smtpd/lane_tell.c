@@ -285,7 +285,7 @@ add_others(char *detail, const struct lane_plan *plan,
 	}
 }
 
-/* The host, what was found, what to do, and the lines of an exception. */
+/* The host, what was found, and the lines of an exception. */
 static void
 make_detail(char detail[DETAIL_SIZE], const struct lane *lane,
     const struct lane_kept *k)
@@ -308,12 +308,6 @@ make_detail(char detail[DETAIL_SIZE], const struct lane *lane,
 	(void)snprintf(detail, DETAIL_SIZE, "%s%s%s%s: %s", k->mx,
 	    k->ip[0] != '\0' ? " (" : "", k->ip, k->ip[0] != '\0' ? ")" : "",
 	    k->found);
-	if (reason_is_tls(k->trouble.reason) &&
-	    strstr(k->found, reason_advice(k->trouble.reason)) == NULL) {
-		(void)strlcat(detail, "; ", DETAIL_SIZE);
-		(void)strlcat(detail, reason_advice(k->trouble.reason),
-		    DETAIL_SIZE);
-	}
 	explain_exception(exception, sizeof(exception), &about);
 	if (exception[0] != '\0' &&
 	    strlen(detail) + strlen(exception) + 2 < DETAIL_SIZE) {

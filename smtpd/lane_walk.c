@@ -104,6 +104,8 @@ set_target(struct berth *b)
 	t->facts.mx_matches = c->host->matches;
 	t->facts.dane = c->host->dane;
 	t->facts.origin = c->host->origin;
+	t->host_words = c->host->detail;
+	t->policy_words = route->detail;
 	t->tlsa_count = c->host->tlsa_count;
 	t->tlsa_base =
 	    c->host->tlsa_base[0] != '\0' ? c->host->tlsa_base : NULL;

@@ -160,9 +160,12 @@ match_hosts(struct route *r)
 
 	if (r->mode != POLICY_ENFORCE && r->mode != POLICY_TESTING)
 		return;
-	for (i = 0; i < r->host_count; i++)
+	for (i = 0; i < r->host_count; i++) {
 		r->host[i].matches =
 		    policy_matches(&r->policy, r->host[i].name);
+		if (!r->host[i].matches && r->host[i].detail[0] == '\0')
+			route_host_mismatch(&r->host[i], &r->policy);
+	}
 }
 
 /* No host has an address: what of it? */

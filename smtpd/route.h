@@ -35,7 +35,9 @@ struct route_host {
 	enum dane_state dane;
 	enum mx_origin origin;
 	enum reason error; /* why it has no address; else REASON_NONE */
-	char detail[ROUTE_DETAIL_SIZE];                /* of that */
+	/* Of that; else of DANE_FAILED; else, where it does not match, the
+	 * patterns of the policy. */
+	char detail[ROUTE_DETAIL_SIZE];
 	struct sockaddr_storage addr[ROUTE_ADDRS_MAX]; /* with port */
 	size_t addr_count;
 	struct dane_record tlsa[DANE_RECORDS_MAX]; /* data: owned */

@@ -8,6 +8,8 @@
 
 #include "smtpd/base/log.h"
 
+#define PATTERNS_SIZE 300 /* of a policy, in words for people */
+
 void
 route_host_clear(struct route_host *h)
 {
@@ -114,6 +116,7 @@ route_host_fail(struct route_host *h, enum reason reason, const char *detail)
 void
 route_host_found(struct route_host *h, const struct host_addrs *found)
 {
+	char words[HOST_WORDS_SIZE];
 	size_t i;
 
 	switch (found->status) {
@@ -131,8 +134,8 @@ route_host_found(struct route_host *h, const struct host_addrs *found)
 		return;
 	}
 	if (found->count == 0) {
-		route_host_fail(h, REASON_PRIVATE_ADDRESS,
-		    "has only private addresses");
+		host_tell_private(found, words);
+		route_host_fail(h, REASON_PRIVATE_ADDRESS, words);
 		return;
 	}
 	for (i = 0; i < found->count && i < ROUTE_ADDRS_MAX; i++) {
@@ -150,6 +153,9 @@ route_host_tlsa(struct route_host *h, const struct dns_answer *answer)
 	uint8_t *data;
 
 	h->dane = dane_judge(answer, usable, &count);
+	if (h->dane == DANE_FAILED)
+		snprintf(h->detail, sizeof(h->detail), "its TLSA records: %s",
+		    answer->why);
 	if (h->tlsa_count > 0)
 		return; /* judged before, by the same answer */
 	for (i = 0; i < count; i++) {
@@ -159,4 +165,19 @@ route_host_tlsa(struct route_host *h, const struct dns_answer *answer)
 		h->tlsa[i].data = data;
 	}
 	h->tlsa_count = count;
+}
+
+void
+route_host_mismatch(struct route_host *h, const struct sts_policy *policy)
+{
+	size_t i;
+
+	for (i = 0; i < policy->mx_count; i++) {
+		if (strlen(h->detail) + strlen(policy->mx[i]) > PATTERNS_SIZE) {
+			(void)strlcat(h->detail, " ...", sizeof(h->detail));
+			return;
+		}
+		(void)strlcat(h->detail, i > 0 ? " " : "", sizeof(h->detail));
+		(void)strlcat(h->detail, policy->mx[i], sizeof(h->detail));
+	}
 }

@@ -30,4 +30,7 @@ void route_host_fail(struct route_host *, enum reason, const char *detail);
 /* What its TLSA records amount to; usable ones are copied. */
 void route_host_tlsa(struct route_host *, const struct dns_answer *);
 
+/* It matches no pattern: "detail", still empty, is to name those there are. */
+void route_host_mismatch(struct route_host *, const struct sts_policy *);
+
 #endif

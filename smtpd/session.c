@@ -290,6 +290,19 @@ source_of(const struct session *s)
 	return source->ss_family == 0 ? NULL : (const void *)source;
 }
 
+/* What policy or DNS said where they forbid the host. */
+static const char *
+known_words(const struct session *s)
+{
+	enum reason reason = s->report.verdict.reason;
+	const char *words =
+	    reason == REASON_STS_MX_MISMATCH || reason == REASON_DNSSEC_INVALID
+	    ? s->target.host_words
+	    : s->target.policy_words;
+
+	return words == NULL || reason == REASON_NO_POLICY ? "" : words;
+}
+
 static void
 contact(void *arg)
 {
@@ -297,7 +310,7 @@ contact(void *arg)
 	const struct sockaddr *addr = (const void *)&s->target.addr;
 
 	if (!s->clear && session_decide(s, TLS_BEFORE) != VERDICT_GO) {
-		session_end_verdict(s, "", "");
+		session_end_verdict(s, "", known_words(s));
 		return;
 	}
 	if (is_ours(s)) {

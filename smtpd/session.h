@@ -45,7 +45,10 @@ struct session_target {
 	struct sockaddr_storage addr; /* with port */
 	bool via;          /* the administrator named it: may be private */
 	bool implicit_tls; /* TLS from the first byte */
-	struct verdict_facts facts;  /* but for "stage" and "cert" */
+	struct verdict_facts facts; /* but for "stage" and "cert" */
+	/* What DNS or the policy say of the host, and why there is no
+	 * policy: the words of a verdict before contact; or NULL. */
+	const char *host_words, *policy_words;
 	const struct tls_tlsa *tlsa; /* usable records */
 	size_t tlsa_count;
 	const char *tlsa_base;            /* second name for DANE-TA, or NULL */

@@ -244,14 +244,17 @@ fail_address(struct errand *e, const struct host_addrs *h)
 	enum reason reason = REASON_STS_POLICY_FETCH_ERROR;
 	char detail[FLIGHT_DETAIL_SIZE];
 	const char *what = "has no address";
+	char words[HOST_WORDS_SIZE];
 
 	if (h->status == DNS_FAILED || h->status == DNS_TIMEOUT)
 		what = h->why;
 	else if (h->refused > 0) {
 		reason = REASON_PRIVATE_ADDRESS;
-		what = "has only private addresses";
+		host_tell_private(h, words);
+		what = words;
 	}
-	snprintf(detail, sizeof(detail), "mta-sts.%.100s: %s", e->domain, what);
+	snprintf(detail, sizeof(detail), "mta-sts.%.90s %.150s", e->domain,
+	    what);
 	e->sts->stats.fetch_errors++;
 	discover_failed(e->sts->discover, e->domain, reason, detail,
 	    time(NULL));

@@ -168,6 +168,8 @@ next_address(struct check_host *h)
 	t->via = h->host.origin == MX_VIA;
 	t->implicit_tls = t->via && h->check->dest.via_implicit_tls;
 	set_facts(h);
+	t->host_words = h->host.detail;
+	t->policy_words = h->check->route.policy_detail;
 	t->tlsa = h->host.tlsa_count > 0 ? h->tlsa : NULL;
 	t->tlsa_count = h->host.tlsa_count;
 	t->tlsa_base = h->host.tlsa_base[0] != '\0' ? h->host.tlsa_base : NULL;

@@ -35,8 +35,15 @@ test_found(void)
 		{ REASON_VALIDATION_FAILURE, false, "TLS handshake: reset",
 		    "TLS handshake: reset" },
 		{ REASON_STS_MX_MISMATCH, false, "",
-		    "its name is not among the mx patterns of the"
-		    " destination's MTA-STS policy" },
+		    "the destination's MTA-STS policy does not name it" },
+		{ REASON_STS_MX_MISMATCH, false, "mx.a.test *.b.test",
+		    "the destination's MTA-STS policy does not name it, but"
+		    " only mx.a.test *.b.test" },
+		{ REASON_DNSSEC_INVALID, false, "its TLSA records: SERVFAIL",
+		    "what DNS says of it cannot be trusted: its TLSA records:"
+		    " SERVFAIL" },
+		{ REASON_STS_POLICY_FETCH_ERROR, false, "status 404",
+		    "status 404" },
 	};
 	struct explain_found_args args = { .host = "mx.test" };
 	char text[600];
@@ -74,9 +81,9 @@ test_exception(void)
 		    " 2026-12-24 because \"...\" }`" },
 		{ "an enforced policy", REASON_CERTIFICATE_EXPIRED,
 		    LEVEL_REQUIRE, POLICY_ENFORCE, DANE_NONE,
-		    "own MTA-STS policy binds whatever the level" },
+		    "the policy binds at every level" },
 		{ "DANE", REASON_TLSA_INVALID, LEVEL_REQUIRE, POLICY_ABSENT,
-		    DANE_USABLE, "own DANE records bind whatever the level" },
+		    DANE_USABLE, "DANE binds at every level" },
 		{ "strict, no policy", REASON_NO_POLICY, LEVEL_STRICT,
 		    POLICY_ABSENT, DANE_NONE,
 		    "`destination example.net { tls require }`" },
