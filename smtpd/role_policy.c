@@ -36,9 +36,7 @@ struct policy {
 	struct router *router;
 	struct tls_ctx *tls;
 	struct host_allow allow;
-	/* Our addresses: those of the interfaces, asked for once, then those
-	 * of the configuration. */
-	struct sockaddr_storage self[SELF_MAX + CONF_LISTEN_MAX];
+	struct sockaddr_storage interface[SELF_MAX]; /* asked for once */
 	size_t interfaces;
 	bool dane_told;               /* that it is off */
 	struct msg_policy_stats told; /* the figures last sent */
@@ -83,11 +81,11 @@ static void
 take_conf(struct policy *p)
 {
 	const struct conf *conf = child_conf(p->child);
-	struct router_self who = { .hostname = "", .addr = p->self };
+	struct sockaddr_storage self[SELF_MAX];
+	struct router_self who = { .hostname = "", .addr = self };
 
-	who.addr_count = p->interfaces +
-	    self_listening(conf, p->self + p->interfaces,
-		nitems(p->self) - p->interfaces);
+	who.addr_count = self_listening(conf, p->interface, p->interfaces, self,
+	    nitems(self));
 	if (conf->hostname != NULL)
 		who.hostname = conf->hostname;
 	router_set_self(p->router, &who);
@@ -129,7 +127,7 @@ prepare(struct child *child)
 	ro.dns = p->dns;
 	ro.sts = p->sts;
 	p->router = router_new(&ro);
-	p->interfaces = self_interfaces(p->self, SELF_MAX);
+	p->interfaces = self_interfaces(p->interface, SELF_MAX);
 	take_conf(p);
 }
 

@@ -47,17 +47,25 @@ is_wildcard(const struct sockaddr_storage *ss)
 }
 
 size_t
-self_listening(const struct conf *conf, struct sockaddr_storage *out,
-    size_t max)
+self_listening(const struct conf *conf,
+    const struct sockaddr_storage *interfaces, size_t count,
+    struct sockaddr_storage *out, size_t max)
 {
-	size_t i, n = 0;
+	size_t i, j, n = 0;
 
-	for (i = 0; i < conf->listen_count && n < max; i++) {
+	for (i = 0; i < conf->listen_count; i++) {
 		const struct sockaddr_storage *ss = &conf->listen[i].addr;
 
-		if (netaddr_port((const struct sockaddr *)ss) == PORT_SMTP &&
-		    !is_wildcard(ss))
-			out[n++] = *ss;
+		if (netaddr_port((const struct sockaddr *)ss) != PORT_SMTP)
+			continue;
+		if (!is_wildcard(ss)) {
+			if (n < max)
+				out[n++] = *ss;
+			continue;
+		}
+		for (j = 0; j < count && n < max; j++)
+			if (interfaces[j].ss_family == ss->ss_family)
+				out[n++] = interfaces[j];
 	}
 	return n;
 }

@@ -10,7 +10,7 @@
 
 #include "smtpd/conf.h"
 
-#define SELF_MAX 64 /* addresses known of this machine */
+#define SELF_MAX 128 /* addresses known of this machine */
 
 /*
  * Addresses of the network interfaces that are up, loopback apart. Asks the
@@ -18,9 +18,17 @@
  */
 size_t self_interfaces(struct sockaddr_storage *out, size_t max);
 
-/* Addresses that the configuration listens on at port 25, if they are said
- * one by one: loopback among them, 0.0.0.0 and :: not. */
-size_t self_listening(const struct conf *, struct sockaddr_storage *out,
-    size_t max);
+/*
+ * Addresses whose port 25 is ours by the configuration: those it names, and
+ * where it listens on 0.0.0.0 or :: the interfaces' of that family. An address
+ * of this machine where another server listens is no loop: a receiving MTA may
+ * well be our neighbour.
+ *
+ * interfaces  what self_interfaces() gave
+ * returns     how many were written to "out"
+ */
+size_t self_listening(const struct conf *,
+    const struct sockaddr_storage *interfaces, size_t count,
+    struct sockaddr_storage *out, size_t max);
 
 #endif

@@ -256,22 +256,6 @@ is_ours(const struct session *s)
 	return false;
 }
 
-/*
- * The way to an address of one's own begins at that address. Loopback ones
- * are met only where `allow private` means them.
- */
-static bool
-is_this_machine(const struct session *s)
-{
-	const struct sockaddr *addr = (const void *)&s->target.addr;
-	struct sockaddr_storage local;
-	socklen_t len = sizeof(local);
-
-	return !s->target.via && !netaddr_is_loopback(addr) &&
-	    getsockname(io_fd(s->io), (struct sockaddr *)&local, &len) == 0 &&
-	    netaddr_same_host((const void *)&local, addr);
-}
-
 static bool
 is_forbidden(const struct session *s)
 {
@@ -327,9 +311,6 @@ contact(void *arg)
 	s->io = io_connect(s->setup->ev, addr, source_of(s), on_io, s);
 	if (s->io == NULL)
 		session_end_for(s, REASON_CONNECT_FAILED, strerror(errno));
-	else if (is_this_machine(s))
-		session_end_for(s, REASON_MAIL_LOOP,
-		    "the address is this machine's own");
 	else
 		io_set_deadline(s->io, session_now(s) + s->target.connect_ms);
 }

@@ -170,7 +170,7 @@ make_resolver(struct stand *s)
 static int
 make_router(struct stand *s)
 {
-	struct sockaddr_storage own[SELF_MAX + CONF_LISTEN_MAX];
+	struct sockaddr_storage interface[SELF_MAX], own[SELF_MAX];
 	struct router_self self = { .hostname = s->conf.hostname, .addr = own };
 	struct sts_options sts = { .kind = s->cache != -1 ? CACHE_READ
 							  : CACHE_MEMORY,
@@ -188,9 +188,8 @@ make_router(struct stand *s)
 	sts_trust(s->sts, s->tls);
 	router.sts = s->sts;
 	s->router = router_new(&router);
-	self.addr_count = self_interfaces(own, SELF_MAX);
-	self.addr_count +=
-	    self_listening(&s->conf, own + self.addr_count, CONF_LISTEN_MAX);
+	self.addr_count = self_listening(&s->conf, interface,
+	    self_interfaces(interface, SELF_MAX), own, SELF_MAX);
 	router_set_self(s->router, &self);
 	return EX_OK;
 }
