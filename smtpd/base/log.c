@@ -19,6 +19,7 @@
 /* Lines not yet written, each behind its length. */
 struct held {
 	char mem[HELD_MAX];
+	size_t start; /* of the first line not yet sent */
 	size_t len;
 	unsigned long lost;
 };
@@ -260,6 +261,18 @@ finish_text(struct log_line *l)
 	l->text[l->len++] = '\n';
 }
 
+static void
+close_gap(void)
+{
+	struct held *h = &state.held;
+	size_t i;
+
+	for (i = h->start; i < h->len; i++)
+		h->mem[i - h->start] = h->mem[i];
+	h->len -= h->start;
+	h->start = 0;
+}
+
 /* False: there is no room. */
 static bool
 hold(struct log_line *l)
@@ -274,6 +287,8 @@ hold(struct log_line *l)
 		prefix = sizeof(len);
 	}
 	len = (uint32_t)(head_len + l->len);
+	if (h->len + prefix + len > sizeof(h->mem))
+		close_gap();
 	if (h->len + prefix + len > sizeof(h->mem))
 		return false;
 	memcpy(h->mem + h->len, &len, prefix);
@@ -304,8 +319,9 @@ drop_held(size_t len)
 {
 	struct held *h = &state.held;
 
-	memmove(h->mem, h->mem + len, h->len - len);
-	h->len -= len;
+	h->start += len;
+	if (h->start == h->len)
+		h->start = h->len = 0;
 }
 
 static void
@@ -313,7 +329,8 @@ tell_lost(void)
 {
 	struct log_line l;
 
-	if (state.held.lost == 0 || state.held.len > HELD_MAX / 2)
+	if (state.held.lost == 0 ||
+	    state.held.len - state.held.start > HELD_MAX / 2)
 		return;
 	log_begin(&l, LOG_PRI_WARNING, "log-lines-lost");
 	log_int(&l, "lines", (long long)state.held.lost);
@@ -346,7 +363,7 @@ static unsigned
 gather(struct mmsghdr msgs[DATAGRAMS], struct iovec vec[DATAGRAMS])
 {
 	struct held *h = &state.held;
-	size_t at = 0;
+	size_t at = h->start;
 	unsigned n;
 	uint32_t len;
 
