@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -152,10 +153,32 @@ move_away(int fd)
 	return moved;
 }
 
+bool
+proc_on_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload != NULL && strstr(preload, "vgpreload") != NULL;
+}
+
+/* This program: as it was started, whatever stands at its path by now. Only
+ * valgrind needs the path, being itself what runs. */
+static const char *
+own_program(char path[PATH_MAX])
+{
+	ssize_t n;
+
+	if (!proc_on_valgrind())
+		return SELF;
+	n = readlink(SELF, path, PATH_MAX - 1);
+	path[n > 0 ? n : 0] = '\0';
+	return path;
+}
+
 _Noreturn static void
 become(char *const argv[], int channel, int log)
 {
-	char *env[ENV_MAX + 1];
+	char *env[ENV_MAX + 1], path[PATH_MAX];
 	struct sigaction plain;
 	sigset_t none;
 	int null, signo;
@@ -176,7 +199,7 @@ become(char *const argv[], int channel, int log)
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	pick_environment(env);
-	execve(SELF, argv, env);
+	execve(own_program(path), argv, env);
 	_exit(127);
 }
 

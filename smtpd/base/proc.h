@@ -5,6 +5,7 @@
 #ifndef SMTPD_BASE_PROC_H
 #define SMTPD_BASE_PROC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -55,6 +56,9 @@ int proc_hold_folder(const char *path, unsigned wait_ms);
 /* Milliseconds to wait before the n-th restart in a row (from 1): 100,
  * doubling up to 10,000. */
 int64_t proc_backoff_ms(unsigned restarts);
+
+/* Does valgrind run this process? It shares what the process may do. */
+bool proc_on_valgrind(void);
 
 /* "exit 1", "signal 9 (Killed)"... of a waitpid(2) status. Returns "buf". */
 const char *proc_status_text(int status, char *buf, size_t size);

@@ -8,11 +8,11 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "smtpd/base/log.h"
+#include "smtpd/base/proc.h"
 
 #define DESCRIPTORS 65536 /* RLIMIT_NOFILE where the system grants it */
 #define CAPABILITIES 64   /* more than any kernel has */
@@ -113,15 +113,6 @@ drop_user(uid_t uid, gid_t gid)
 		log_die("root was not given up");
 }
 
-/* valgrind shares the process and its filter: its own calls would be hit. */
-static bool
-runs_on_valgrind(void)
-{
-	const char *preload = getenv("LD_PRELOAD");
-
-	return preload != NULL && strstr(preload, "vgpreload") != NULL;
-}
-
 const char *
 sandbox_enter(const struct sandbox *box)
 {
@@ -140,7 +131,8 @@ sandbox_enter(const struct sandbox *box)
 		log_die("landlock: %s", strerror(errno));
 	if (SANITIZED != 0)
 		return "system call filter (sanitizer build)";
-	if (runs_on_valgrind())
+	/* Its own system calls would be hit. */
+	if (proc_on_valgrind())
 		return "system call filter (valgrind)";
 	if (sandbox_filter_load(box->powers, box->filter) == -1)
 		log_die("system call filter: %s", strerror(errno));

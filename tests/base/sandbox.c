@@ -273,6 +273,8 @@ can_try(bool filter)
 		t_skip("not root");
 	else if (filter && SANITIZED != 0)
 		t_skip("a sanitizer build has no call filter");
+	else if (filter && proc_on_valgrind())
+		t_skip("no call filter under valgrind");
 	else
 		return true;
 	return false;

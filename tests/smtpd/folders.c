@@ -202,7 +202,7 @@ prepare(void)
 	int fd;
 
 	if (unshare(CLONE_NEWNS) == -1 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 ||
+	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == -1 ||
 	    mount("tmpfs", RUNDIR, "tmpfs", 0, "mode=755") == -1 ||
 	    mkdtemp(place) == NULL || chmod(place, 0755) == -1)
 		return -1;
@@ -212,7 +212,7 @@ prepare(void)
 	if (fd == -1 || write(fd, USERS, strlen(USERS)) == -1)
 		return -1;
 	close(fd);
-	return mount(users, "/etc/passwd", NULL, MS_BIND, NULL);
+	return mount(users, "/etc/passwd", "none", MS_BIND, NULL);
 }
 
 int

@@ -152,7 +152,7 @@ prepare(void)
 	int fd, result;
 
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET) == -1 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 ||
+	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == -1 ||
 	    mount("tmpfs", RUNDIR, "tmpfs", 0, "mode=755") == -1 ||
 	    mkdir(FOLDERS_RUN, 0755) == -1)
 		return -1;
