@@ -12,6 +12,8 @@
 #include "queue/crc.h"
 #include "queue/journal_state.h"
 
+#define SMALL 16 /* one part in so many of a segment */
+
 int
 bytes_reserve(struct bytes *bytes, size_t more)
 {
@@ -100,7 +102,10 @@ open_file(struct journal *j, uint32_t seq)
 	fd = j->disk->openat(j->disk->arg, j->dirfd, name, flags);
 	if (fd == -1)
 		return -1;
-	if (j->disk->fallocate(j->disk->arg, fd, j->segment) == 0)
+	/* A disk that is nearly full takes less at a time. */
+	if (j->disk->fallocate(j->disk->arg, fd, j->segment) == 0 ||
+	    (errno == ENOSPC &&
+		j->disk->fallocate(j->disk->arg, fd, j->segment / SMALL) == 0))
 		return fd;
 	discard_file(j, seq, fd);
 	return -1;

@@ -260,6 +260,7 @@ spool_put(struct spool *sp, const struct envelope *env, int body,
 		sp->bodies++;
 	TAILQ_INSERT_TAIL(&sp->pending, p, link);
 	if (!is_report) {
+		sp->awaited++;
 		free(p->text);
 		free(p->brief);
 		p->text = NULL;
@@ -410,6 +411,7 @@ spool_group_failed(void *arg, int error)
 			sp->lost_reports = true;
 			continue;
 		}
+		sp->awaited--;
 		id = p->m->id;
 		is_large = (p->m->flags & MESSAGE_LARGE) != 0;
 		TAILQ_REMOVE(&sp->pending, p, link);
@@ -462,8 +464,10 @@ settle(struct spool *sp)
 			break;
 		TAILQ_REMOVE(&sp->pending, p, link);
 		activate(sp, p->m);
-		if (!p->is_report)
+		if (!p->is_report) {
+			sp->awaited--;
 			sp->hooks.settled(sp->hooks.arg, p->m->id, 0);
+		}
 		free_pending(p);
 	}
 }
@@ -493,14 +497,7 @@ spool_is_dirty(const struct spool *sp)
 bool
 spool_is_awaited(const struct spool *sp)
 {
-	const struct pending *p;
-
-	if (!TAILQ_EMPTY(&sp->large))
-		return true;
-	TAILQ_FOREACH(p, &sp->pending, link)
-		if (!p->is_report)
-			return true;
-	return false;
+	return !TAILQ_EMPTY(&sp->large) || sp->awaited > 0;
 }
 
 int

@@ -15,7 +15,7 @@
 #include "queue/retry.h"
 #include "queue/spool.h"
 
-#define SPOOL_BODIES 1024   /* memfds kept for first attempts */
+#define SPOOL_BODIES 512   /* memfds kept for first attempts */
 #define SPOOL_LARGE_SYNC 64 /* large files synced in one group */
 #define LARGE_NAME_SIZE (ID_SIZE + 6)
 
@@ -102,6 +102,7 @@ struct spool {
 	struct id_source ids;
 	int64_t now_ms; /* of the call under way */
 	struct pending_list pending;
+	size_t awaited; /* pending, reports aside */
 	struct large_list large;
 	struct doomed_list doomed;
 	bool syncing;

@@ -186,7 +186,8 @@ add_delayed(struct spool *sp, struct rcpt *r, struct told_list *told)
 	free(text);
 }
 
-static void
+/* False: nobody is to be told at present. */
+static bool
 warn_message(struct spool *sp, struct message *m)
 {
 	struct told_list told;
@@ -196,12 +197,16 @@ warn_message(struct spool *sp, struct message *m)
 	uint16_t i;
 
 	if (spool_envelope(sp, m, &env) == -1)
-		return;
+		return false;
 	TAILQ_INIT(&told);
 	for (i = 0; i < m->count; i++)
 		if (m->rcpts[i].state == RCPT_READY ||
 		    m->rcpts[i].state == RCPT_DEFERRED)
 			add_delayed(sp, &m->rcpts[i], &told);
+	if (TAILQ_EMPTY(&told)) {
+		envelope_clear(&env);
+		return false;
+	}
 	m->flags |= MESSAGE_WARNED;
 	spool_report(sp, m, &env, &told);
 	memset(&rec, 0, sizeof rec);
@@ -211,6 +216,7 @@ warn_message(struct spool *sp, struct message *m)
 	(void)journal_append(sp->journal, &rec, &pos);
 	free_told(&told);
 	envelope_clear(&env);
+	return true;
 }
 
 static void
@@ -233,9 +239,11 @@ message_due(struct spool *sp, struct message *m)
 	}
 	for (tls = false, i = 0; i < m->count && !tls; i++)
 		tls = waits_for_tls(&m->rcpts[i]);
-	if (warns_ms(sp, m, tls) <= sp->now_ms)
-		warn_message(sp, m);
-	spool_arm(sp, m);
+	if (warns_ms(sp, m, tls) > sp->now_ms || warn_message(sp, m))
+		spool_arm(sp, m);
+	else
+		wheel_set(&sp->index.message_wheel, &m->timer,
+		    sp->now_ms + LOOK_AGAIN_MS);
 }
 
 /* ---- the clock ---- */

@@ -201,6 +201,54 @@ dead_destination(void)
 }
 
 static void
+thousand_dead(void)
+{
+	struct spool_job job;
+	struct box b;
+	uint64_t id;
+	char to[64];
+	int i, n, live;
+
+	t_case("a thousand dead destinations do not hold up a live one");
+	box_init(&b);
+	b.conf.segment = 0;
+	t_true(box_open(&b));
+	for (i = 0; i < 20000; i++) {
+		(void)snprintf(to, sizeof to, "x@dead%04d.example", i % 1000);
+		t_int(box_append(&b, "a@one.example", to, 0, "x", &id), 0);
+		if (i % 200 == 199)
+			box_sync(&b);
+	}
+	/* Their first attempts fail. */
+	while (spool_next(b.sp, b.now, false, &job) == 1)
+		box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_DESTINATION,
+		    "connect-failed");
+	t_int(box_count(&b, RCPT_DEFERRED), 20000);
+	/* All are to be probed at once, each probe takes long ... */
+	b.now += 400000;
+	spool_tick(b.sp, b.now);
+	for (i = 0; i < 100; i++)
+		t_int(box_append(&b, "a@one.example", "x@live.example", 0, "x",
+			  &id),
+		    0);
+	box_sync(&b);
+	/* ... and a worker holds some hundred jobs. */
+	for (n = live = 0; n < 300; n++) {
+		if (spool_next(b.sp, b.now, false, &job) != 1)
+			break;
+		if (strcmp(job.destination, "live.example") == 0) {
+			live++;
+			box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT,
+			    "");
+		} else
+			(void)close(job.body);
+	}
+	t_int(live, 100);
+	t_int(spool_jobs(b.sp), 128);
+	box_clear(&b);
+}
+
+static void
 turns(void)
 {
 	struct spool_job job;
@@ -311,6 +359,13 @@ orders(void)
 	t_str(job.destination, "three.example");
 	box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
 	t_int(spool_next(b.sp, b.now, false, &job), 0);
+
+	t_case(
+	    "nobody is told of a delay while it is held, nor busily not told");
+	b.now += 20000000;
+	spool_tick(b.sp, b.now);
+	t_int(b.reports[REPORT_DELAY], 0);
+	t_true(spool_wake(b.sp, b.now) > b.now);
 
 	t_case("release lets it go; one with another sender is not touched");
 	all.domain = NULL;
@@ -563,6 +618,7 @@ main(void)
 	recipients();
 	bounced();
 	dead_destination();
+	thousand_dead();
 	turns();
 	expired();
 	orders();
