@@ -130,6 +130,7 @@ install: all
 	    $(I)/lib/systemd/system $(I)/lib/sysusers.d $(I)/lib/tmpfiles.d \
 	    $(DESTDIR)$(SYSCONFDIR)/sealpost
 	install -m 755 $(PROGRAMS) $(I)/sbin
+	ln -sf ../sbin/sealpost $(I)/bin/sealpost
 	ln -sf ../sbin/sendmail $(I)/bin/mailq
 	ln -sf ../sbin/sendmail $(I)/bin/newaliases
 	for m in $(MANUALS); do \
@@ -153,7 +154,7 @@ users:
 # Configuration, spool and users stay.
 uninstall:
 	rm -f $(addprefix $(I)/sbin/,$(notdir $(PROGRAMS))) \
-	    $(I)/bin/mailq $(I)/bin/newaliases \
+	    $(I)/bin/sealpost $(I)/bin/mailq $(I)/bin/newaliases \
 	    $(I)/lib/systemd/system/sealpostd.service \
 	    $(I)/lib/sysusers.d/sealpost.conf $(I)/lib/tmpfiles.d/sealpost.conf
 	for m in $(notdir $(MANUALS)); do \
