@@ -183,6 +183,13 @@ count_dirty(const struct cache *c)
 	return n;
 }
 
+static void
+set_clean(struct cache *c, struct cache_entry *e)
+{
+	TAILQ_REMOVE(&c->dirty, e, dirty);
+	e->is_dirty = false;
+}
+
 int
 cache_flush(struct cache *c, int max)
 {
@@ -195,8 +202,7 @@ cache_flush(struct cache *c, int max)
 			break;
 		if (write_new(c, e) == -1 || rename_new(c, e) == -1)
 			return -1;
-		TAILQ_REMOVE(&c->dirty, e, dirty);
-		e->is_dirty = false;
+		set_clean(c, e);
 	}
 	if (done > 0 && fsync(c->dirfd) == -1)
 		return -1;
@@ -268,31 +274,37 @@ load_name(struct cache *c, const char *name, cache_damage_cb *damage, void *arg)
 	return 0;
 }
 
+struct slot {
+	struct cache_entry *entry;
+};
+
 static int
 by_fetched(const void *a, const void *b)
 {
-	const struct cache_entry *x = *(struct cache_entry *const *)a;
-	const struct cache_entry *y = *(struct cache_entry *const *)b;
+	const struct slot *x = a, *y = b;
 
-	return x->fetched < y->fetched ? -1 : x->fetched > y->fetched;
+	if (x->entry->fetched == y->entry->fetched)
+		return 0;
+	return x->entry->fetched < y->entry->fetched ? -1 : 1;
 }
 
 /* Files come in no order; the oldest fetch counts as unused for longest. */
 static int
 order_use(struct cache *c)
 {
-	struct cache_entry *e, **all;
+	struct cache_entry *e;
+	struct slot *all;
 	size_t i, n = 0;
 
 	all = calloc(c->count + 1, sizeof(*all));
 	if (all == NULL)
 		return -1;
 	TAILQ_FOREACH(e, &c->use, by_use)
-		all[n++] = e;
+		all[n++].entry = e;
 	qsort(all, n, sizeof(all[0]), by_fetched);
 	TAILQ_INIT(&c->use);
 	for (i = 0; i < n; i++)
-		TAILQ_INSERT_TAIL(&c->use, all[i], by_use);
+		TAILQ_INSERT_TAIL(&c->use, all[i].entry, by_use);
 	free(all);
 	return 0;
 }

@@ -10,7 +10,7 @@
 /* A change this recent deserves an attempt: the longest usual retry delay,
  * 4 h, and to spare. */
 #define CHANGED_S 16200
-#define GRACE_S (7 * 86400) /* expired files are kept: clocks jump */
+#define GRACE_S 604800 /* expired files are kept: clocks jump */
 
 struct discover {
 	struct cache *cache;
@@ -182,7 +182,7 @@ fetch_or_land(struct discover *d, struct flight *w, time_t now)
 
 void
 discover_txt(struct discover *d, const char *domain, enum discover_txt status,
-    const char *id, const char *detail, time_t now)
+    const char *text, time_t now)
 {
 	struct flight *w = flight_find(&d->flights, domain);
 	const struct cache_entry *e = cache_find(d->cache, domain);
@@ -190,14 +190,14 @@ discover_txt(struct discover *d, const char *domain, enum discover_txt status,
 
 	if (w == NULL || w->state != FLIGHT_TXT)
 		return;
-	strlcpy(w->id,
-	    status == TXT_FOUND ? id
-		: e != NULL     ? e->id
-				: "",
-	    sizeof(w->id));
+	if (status == TXT_FOUND)
+		strlcpy(w->id, text, sizeof(w->id));
+	else
+		strlcpy(w->id, e != NULL ? e->id : "", sizeof(w->id));
 	switch (status) {
 	case TXT_FOUND:
-		if (w->is_forced || !is_alive(e, now) || strcmp(e->id, id) != 0)
+		if (w->is_forced || !is_alive(e, now) ||
+		    strcmp(e->id, text) != 0)
 			fetch_or_land(d, w, now);
 		else
 			land(d, w);
@@ -210,7 +210,7 @@ discover_txt(struct discover *d, const char *domain, enum discover_txt status,
 	if (w->is_forced && known)
 		fetch_or_land(d, w, now);
 	else if (status == TXT_TROUBLE)
-		land_with(d, w, REASON_DNS_ERROR, detail);
+		land_with(d, w, REASON_DNS_ERROR, text);
 	else
 		land(d, w);
 }

@@ -97,9 +97,10 @@ void discover_free(struct discover *);
 int discover_ask(struct discover *, const char *domain, enum discover_why,
     time_t now);
 
-/* The TXT look-up has ended. id: for TXT_FOUND. detail: of the trouble. */
+/* The TXT look-up has ended. text: the id, for TXT_FOUND; what is wrong, for
+ * TXT_TROUBLE. */
 void discover_txt(struct discover *, const char *domain, enum discover_txt,
-    const char *id, const char *detail, time_t now);
+    const char *text, time_t now);
 
 /* The fetch has ended, with a body; it is yet to be judged. */
 void discover_fetched(struct discover *, const char *domain, const char *body,

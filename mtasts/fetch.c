@@ -29,8 +29,6 @@ struct job {
 	char domain[HOST_SIZE];
 	char host[HOST_SIZE + 8]; /* mta-sts.DOMAIN */
 	char resolve[RESOLVE_SIZE];
-	fetch_cb *cb;
-	void *arg;
 	CURL *easy; /* NULL while waiting */
 	struct curl_slist *hosts;
 	char *body;
@@ -51,17 +49,14 @@ struct fetch {
 	size_t running_count, count;
 };
 
+/* Free a job that stands in no list. */
 static void
-drop(struct fetch *f, struct job *j)
+free_job(struct fetch *f, struct job *j)
 {
 	if (j->easy != NULL) {
 		curl_multi_remove_handle(f->multi, j->easy);
 		curl_easy_cleanup(j->easy);
-		TAILQ_REMOVE(&f->running, j, entry);
-		f->running_count--;
-	} else
-		TAILQ_REMOVE(&f->waiting, j, entry);
-	f->count--;
+	}
 	curl_slist_free_all(j->hosts);
 	free(j->body);
 	free(j);
@@ -246,59 +241,58 @@ set_tls(struct job *j)
 	return curl_easy_setopt(j->easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl);
 }
 
-/* Put a waiting job under way. */
+/* Put a job under way. */
 static int
 launch(struct fetch *f, struct job *j)
 {
-	CURL *easy = curl_easy_init();
-
+	j->easy = curl_easy_init();
 	j->hosts = curl_slist_append(NULL, j->resolve);
-	if (easy == NULL || j->hosts == NULL) {
-		curl_easy_cleanup(easy);
+	if (j->easy == NULL || j->hosts == NULL)
 		return -1;
-	}
-	TAILQ_REMOVE(&f->waiting, j, entry);
-	TAILQ_INSERT_TAIL(&f->running, j, entry);
-	f->running_count++;
-	j->easy = easy;
 	set_http(j);
 	set_net(j);
 	if (set_tls(j) != CURLE_OK)
 		return -1;
-	return curl_multi_add_handle(f->multi, easy) == CURLM_OK ? 0 : -1;
+	return curl_multi_add_handle(f->multi, j->easy) == CURLM_OK ? 0 : -1;
 }
 
+/* The job is running, and has come to its end. */
 static void
 finish(struct fetch *f, struct job *j, enum reason reason, const char *detail)
 {
 	struct fetch_result result = { reason, detail, "", 0 };
-	char domain[HOST_SIZE];
-	fetch_cb *cb = j->cb;
-	void *arg = j->arg;
-	char *body = j->body;
 
-	if (reason == REASON_NONE && body != NULL) {
-		result.body = body;
+	if (reason == REASON_NONE && j->body != NULL) {
+		result.body = j->body;
 		result.len = j->len;
 	}
-	snprintf(domain, sizeof(domain), "%s", j->domain);
-	j->body = NULL;
-	cb(arg, domain, &result);
-	free(body);
-	drop(f, j);
+	TAILQ_REMOVE(&f->running, j, entry);
+	f->running_count--;
+	f->count--;
+	f->hooks.done(f->hooks.arg, j->domain, &result);
+	free_job(f, j);
 }
 
-/* Start what fits; one that cannot even start has failed. */
+/* A waiting job's turn; one that cannot even start has failed. */
+static void
+begin(struct fetch *f, struct job *j)
+{
+	TAILQ_REMOVE(&f->waiting, j, entry);
+	TAILQ_INSERT_TAIL(&f->running, j, entry);
+	f->running_count++;
+	if (launch(f, j) == -1)
+		finish(f, j, REASON_STS_POLICY_FETCH_ERROR,
+		    "no memory for the fetch");
+}
+
 static void
 launch_more(struct fetch *f)
 {
-	struct job *j;
+	struct job *j, *next;
 
-	while (f->running_count < FETCH_MAX &&
-	    (j = TAILQ_FIRST(&f->waiting)) != NULL)
-		if (launch(f, j) == -1)
-			finish(f, j, REASON_STS_POLICY_FETCH_ERROR,
-			    "no memory for the fetch");
+	TAILQ_FOREACH_SAFE(j, &f->waiting, entry, next)
+		if (f->running_count < FETCH_MAX)
+			begin(f, j);
 }
 
 static bool
@@ -420,14 +414,14 @@ fetch_new(const struct fetch_hooks *hooks)
 void
 fetch_free(struct fetch *f)
 {
-	struct job *j;
+	struct job *j, *next;
 
 	if (f == NULL)
 		return;
-	while ((j = TAILQ_FIRST(&f->waiting)) != NULL)
-		drop(f, j);
-	while ((j = TAILQ_FIRST(&f->running)) != NULL)
-		drop(f, j);
+	TAILQ_FOREACH_SAFE(j, &f->waiting, entry, next)
+		free_job(f, j);
+	TAILQ_FOREACH_SAFE(j, &f->running, entry, next)
+		free_job(f, j);
 	curl_multi_cleanup(f->multi);
 	curl_global_cleanup();
 	free(f);
@@ -435,21 +429,19 @@ fetch_free(struct fetch *f)
 
 int
 fetch_start(struct fetch *f, const char *domain,
-    const struct sockaddr_storage *addrs, size_t count, fetch_cb *cb, void *arg)
+    const struct sockaddr_storage *addrs, size_t count)
 {
 	struct job *j = calloc(1, sizeof(*j));
 
 	if (j == NULL)
 		return -1;
 	j->owner = f;
-	j->cb = cb;
-	j->arg = arg;
 	snprintf(j->domain, sizeof(j->domain), "%s", domain);
 	snprintf(j->host, sizeof(j->host), "mta-sts.%s", j->domain);
 	write_resolve(j, addrs, count);
 	TAILQ_INSERT_TAIL(&f->waiting, j, entry);
 	f->count++;
-	/* From the timer, so that "cb" never runs inside this call. */
+	/* From the timer, so that done() never runs inside this call. */
 	f->hooks.timer(f->hooks.arg, 0);
 	return 0;
 }

@@ -29,6 +29,15 @@
 
 struct fetch;
 
+struct fetch_result {
+	enum reason reason; /* REASON_NONE: there is a body; else
+			       sts-policy-fetch-error, sts-webpki-invalid,
+			       sts-policy-invalid or private-address */
+	const char *detail; /* plain words; "" where there is a body */
+	const char *body;   /* borrowed for the call */
+	size_t len;
+};
+
 /* What the caller does for it. Called only from within fetch_*() calls. */
 struct fetch_hooks {
 	/* Watch "fd" for FETCH_READ and FETCH_WRITE from now on; 0: no more.
@@ -40,21 +49,11 @@ struct fetch_hooks {
 	bool (*may_connect)(void *arg, const struct sockaddr *);
 	/* Set trust and name check for "host" on "ssl_ctx", an SSL_CTX *. */
 	void (*trust)(void *arg, void *ssl_ctx, const char *host);
+	/* A fetch has ended; it may start others. */
+	void (
+	    *done)(void *arg, const char *domain, const struct fetch_result *);
 	void *arg;
 };
-
-struct fetch_result {
-	enum reason reason; /* REASON_NONE: there is a body; else
-			       sts-policy-fetch-error, sts-webpki-invalid,
-			       sts-policy-invalid or private-address */
-	const char *detail; /* plain words; "" where there is a body */
-	const char *body;   /* borrowed for the call */
-	size_t len;
-};
-
-/* A fetch has ended. It may start others; it must not free the struct. */
-typedef void fetch_cb(void *arg, const char *domain,
-    const struct fetch_result *);
 
 /*
  * hooks    copied
@@ -67,12 +66,11 @@ void fetch_free(struct fetch *);
 
 /*
  * Fetch the policy of "domain" (normalized) from one of the addresses of
- * mta-sts.DOMAIN; ports are ignored. Ends in one call of "cb", never before
- * this function returns. 0, or -1 on no memory.
+ * mta-sts.DOMAIN; ports are ignored. Ends in one call of the hook done(),
+ * never before this function returns. 0, or -1 on no memory.
  */
 int fetch_start(struct fetch *, const char *domain,
-    const struct sockaddr_storage *addrs, size_t count, fetch_cb *cb,
-    void *arg);
+    const struct sockaddr_storage *addrs, size_t count);
 
 /* A watched descriptor is ready: FETCH_READ, FETCH_WRITE, or 0 for error. */
 void fetch_event(struct fetch *, int fd, unsigned events);

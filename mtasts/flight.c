@@ -66,14 +66,20 @@ drop_idle(struct flights *t)
 		}
 }
 
+static void
+touch(struct flights *t, struct flight *w)
+{
+	TAILQ_REMOVE(&t->use, w, by_use);
+	TAILQ_INSERT_TAIL(&t->use, w, by_use);
+}
+
 struct flight *
 flight_put(struct flights *t, const char *domain)
 {
 	struct flight *w = flight_find(t, domain);
 
 	if (w != NULL) {
-		TAILQ_REMOVE(&t->use, w, by_use);
-		TAILQ_INSERT_TAIL(&t->use, w, by_use);
+		touch(t, w);
 		return w;
 	}
 	if (t->count >= FLIGHT_MAX)

@@ -90,22 +90,24 @@ take_age(struct parser *p, const struct span *value)
 	return 0;
 }
 
+/* Takes "pattern"; frees it on -1. */
 static int
-add_mx(struct sts_policy *policy, const char *pattern)
+take_pattern(struct sts_policy *policy, char *pattern)
 {
 	char **grown;
 
-	if (policy->mx_count % MX_STEP == 0) {
+	if (pattern != NULL && policy->mx_count % MX_STEP == 0) {
 		grown = reallocarray(policy->mx, policy->mx_count + MX_STEP,
 		    sizeof(*grown));
-		if (grown == NULL)
+		if (grown == NULL) {
+			free(pattern);
 			return -1;
+		}
 		policy->mx = grown;
 	}
-	policy->mx[policy->mx_count] = strdup(pattern);
-	if (policy->mx[policy->mx_count] == NULL)
+	if (pattern == NULL)
 		return -1;
-	policy->mx_count++;
+	policy->mx[policy->mx_count++] = pattern;
 	return 0;
 }
 
@@ -116,7 +118,7 @@ take_mx(struct parser *p, const struct span *value)
 
 	if (pattern_normalize(pattern, value->at, value->len) == -1)
 		return fail(p, "an mx is neither a host name nor *. and one");
-	if (add_mx(p->policy, pattern) == -1)
+	if (take_pattern(p->policy, strdup(pattern)) == -1)
 		return fail(p, strerror(ENOMEM));
 	return 0;
 }
@@ -251,7 +253,7 @@ policy_copy(struct sts_policy *to, const struct sts_policy *from)
 	to->mx = NULL;
 	to->mx_count = 0;
 	for (i = 0; i < from->mx_count; i++)
-		if (add_mx(to, from->mx[i]) == -1) {
+		if (take_pattern(to, strdup(from->mx[i])) == -1) {
 			policy_clear(to);
 			return -1;
 		}

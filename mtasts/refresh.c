@@ -1,7 +1,7 @@
 #include "mtasts/refresh.h"
 
 #define UNUSED_LIVES 20
-#define UNUSED_MAX_S (180 * 86400)
+#define UNUSED_MAX_S 15552000 /* 180 days */
 #define UNUSED_MIN_S 3600
 
 /*

@@ -1,39 +1,22 @@
 #include "smtpd/dns.h"
 
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
-#include <sys/time.h>
 #include <sys/tree.h>
 
-/* 1.28 deprecates what 1.18 needs; both are used here and nowhere else. */
-#define CARES_NO_DEPRECATED
-#include <ares.h>
-
 #include "smtpd/base/log.h"
+#include "smtpd/dns_server.h"
 #include "smtpd/netaddr.h"
 
-#define ATTEMPT_MS 2500 /* for one resolver, before the next is asked */
-#define ATTEMPTS_MIN 4  /* in all, however few resolvers */
-#define AVOID_MS 30000  /* a resolver that did not answer, if others do */
-#define KEPT_MAX 10000  /* answers */
-#define SENT_MAX 250    /* at once: what a socket's buffer holds of answers */
+#define ATTEMPTS_MIN 4 /* in all, however few resolvers */
+#define AVOID_MS 30000 /* a resolver that did not answer, if others do */
+#define KEPT_MAX 10000 /* answers */
+#define SENT_MAX 250   /* at once: what a socket's buffer holds of answers */
 
-/* A descriptor of c-ares. */
-struct sock {
-	LIST_ENTRY(sock) entry;
-	struct ev_watch watch;
-	struct server *server;
-};
-
-/* One resolver, with a channel of its own: so we know who answered. */
 struct server {
-	struct dns *dns;
-	ares_channel channel;
-	LIST_HEAD(, sock) socks;
-	struct ev_timer timer;
+	struct dns_channel channel;
 	bool believed;
 	int64_t avoid_ms; /* not the first choice before this time */
 };
@@ -43,6 +26,8 @@ struct waiter {
 	dns_cb *cb;
 	void *arg;
 };
+
+STAILQ_HEAD(waiters, waiter);
 
 /*
  * Where a question stands: FRESH until it is sent, KEPT with an answer that
@@ -63,7 +48,7 @@ struct question {
 	unsigned attempts; /* made */
 	unsigned refusals; /* SERVFAIL and the like, among them */
 	const char *why;   /* of the last refusal; NULL: none */
-	STAILQ_HEAD(, waiter) waiters;
+	struct waiters waiters;
 	struct dns_answer *answer; /* a reference; NULL: none (yet) */
 	int64_t until_ms;          /* kept so long */
 };
@@ -79,7 +64,6 @@ struct dns {
 	size_t sent;
 	struct ev_task task;
 	struct dns_stats stats;
-	bool closing;
 };
 
 static void send_attempt(struct question *);
@@ -97,120 +81,12 @@ compare(const struct question *a, const struct question *b)
 RB_GENERATE_INTERNAL(question_tree, question, node, compare,
     static __attribute__((unused)))
 
-/* c-ares tells when its next deadline is. */
-static void
-arm(struct server *s)
-{
-	struct timeval tv, *next = ares_timeout(s->channel, NULL, &tv);
-
-	if (next == NULL)
-		ev_timer_del(s->dns->ev, &s->timer);
-	else
-		ev_timer_set(s->dns->ev, &s->timer,
-		    ev_now(s->dns->ev) + next->tv_sec * 1000 +
-			next->tv_usec / 1000 + 1);
-}
-
-static void
-on_timer(void *arg)
-{
-	struct server *s = arg;
-
-	ares_process_fd(s->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	arm(s);
-}
-
-static void
-on_ready_fd(void *arg, unsigned events)
-{
-	struct sock *k = arg;
-	struct server *s = k->server;
-	int fd = k->watch.fd;
-	bool error = (events & EV_HANGUP) != 0;
-
-	/* The sock may be gone once c-ares has seen the event. */
-	ares_process_fd(s->channel,
-	    error || (events & EV_READ) != 0 ? fd : ARES_SOCKET_BAD,
-	    error || (events & EV_WRITE) != 0 ? fd : ARES_SOCKET_BAD);
-	arm(s);
-}
-
-static struct sock *
-find_sock(struct server *s, int fd)
-{
-	struct sock *k;
-
-	LIST_FOREACH(k, &s->socks, entry)
-	if (k->watch.fd == fd)
-		return k;
-	return NULL;
-}
-
-/* c-ares wants a descriptor watched, otherwise, or no more. */
-static void
-on_sock_state(void *arg, ares_socket_t fd, int readable, int writable)
-{
-	struct server *s = arg;
-	struct sock *k = find_sock(s, fd);
-	unsigned events = 0;
-
-	if (readable)
-		events |= EV_READ;
-	if (writable)
-		events |= EV_WRITE;
-	if (k == NULL && events != 0) {
-		k = xcalloc(1, sizeof(*k));
-		k->server = s;
-		LIST_INSERT_HEAD(&s->socks, k, entry);
-		if (ev_watch(s->dns->ev, &k->watch, fd, events, on_ready_fd,
-			k) == -1)
-			log_die("cannot watch a DNS socket");
-	} else if (k != NULL && events != 0) {
-		(void)ev_watch_set(s->dns->ev, &k->watch, events);
-	} else if (k != NULL) {
-		ev_watch_del(s->dns->ev, &k->watch);
-		LIST_REMOVE(k, entry);
-		free(k);
-	}
-}
-
 static int
 open_server(struct dns *d, struct server *s, const struct dns_server *from)
 {
-	struct ares_addr_port_node node = { 0 };
-	const struct sockaddr *addr = (const struct sockaddr *)&from->addr;
-	struct ares_options o = { 0 };
-	char lookups[] = "b";
-
-	s->dns = d;
-	s->believed = from->trusted || netaddr_is_loopback(addr);
-	LIST_INIT(&s->socks);
-	ev_timer_init(&s->timer, on_timer, s);
-	/* 1.18 would report SERVFAIL as a refused connection: we look. */
-	o.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS |
-	    ARES_FLAG_NOCHECKRESP;
-	o.timeout = ATTEMPT_MS;
-	o.tries = 1;
-	o.ednspsz = DNS_UDP_SIZE;
-	o.lookups = lookups;
-	o.sock_state_cb = on_sock_state;
-	o.sock_state_cb_data = s;
-	if (ares_init_options(&s->channel, &o,
-		ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-		    ARES_OPT_EDNSPSZ | ARES_OPT_LOOKUPS |
-		    ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS)
-		return -1;
-	node.family = addr->sa_family;
-	node.udp_port = node.tcp_port = netaddr_port(addr);
-	if (addr->sa_family == AF_INET6)
-		memcpy(&node.addr.addr6,
-		    &((const struct sockaddr_in6 *)&from->addr)->sin6_addr,
-		    sizeof(node.addr.addr6));
-	else
-		node.addr.addr4 =
-		    ((const struct sockaddr_in *)&from->addr)->sin_addr;
-	return ares_set_servers_ports(s->channel, &node) == ARES_SUCCESS ? 0
-									 : -1;
+	s->believed = from->trusted ||
+	    netaddr_is_loopback((const struct sockaddr *)&from->addr);
+	return dns_server_open(&s->channel, d->ev, &from->addr);
 }
 
 struct dns *
@@ -225,10 +101,6 @@ dns_new(struct ev *ev, const struct dns_server *servers, size_t count,
 	TAILQ_INIT(&d->waiting);
 	TAILQ_INIT(&d->ready);
 	*why = "c-ares cannot be set up";
-	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
-		free(d);
-		return NULL;
-	}
 	for (size_t i = 0; i < count && i < DNS_SERVERS_MAX; i++) {
 		if (open_server(d, &d->server[i], &servers[i]) == -1) {
 			dns_free(d);
@@ -264,13 +136,18 @@ leave_list(struct dns *d, struct question *q)
 }
 
 static void
+leave_kept(struct dns *d, struct question *q)
+{
+	TAILQ_REMOVE(&d->use, q, use);
+	d->stats.kept--;
+	q->is_kept = false;
+}
+
+static void
 unkeep(struct dns *d, struct question *q)
 {
-	if (q->is_kept) {
-		TAILQ_REMOVE(&d->use, q, use);
-		d->stats.kept--;
-		q->is_kept = false;
-	}
+	if (q->is_kept)
+		leave_kept(d, q);
 	release(q->answer);
 	q->answer = NULL;
 }
@@ -297,17 +174,11 @@ dns_free(struct dns *d)
 
 	if (d == NULL)
 		return;
-	d->closing = true;
-	for (size_t i = 0; i < DNS_SERVERS_MAX; i++) {
-		if (d->server[i].channel == NULL)
-			continue;
-		ares_destroy(d->server[i].channel);
-		ev_timer_del(d->ev, &d->server[i].timer);
-	}
+	for (size_t i = 0; i < DNS_SERVERS_MAX; i++)
+		dns_server_close(&d->server[i].channel);
 	ev_soon_del(d->ev, &d->task);
 	while ((q = RB_MIN(question_tree, &d->tree)) != NULL)
 		drop(d, q);
-	ares_library_cleanup();
 	free(d);
 }
 
@@ -330,17 +201,17 @@ keep(struct dns *d, struct question *q)
 static void
 tell(struct dns *d, struct question *q)
 {
-	STAILQ_HEAD(, waiter) waiters = STAILQ_HEAD_INITIALIZER(waiters);
 	struct dns_answer *answer = q->answer;
-	struct waiter *w;
+	struct waiters waiters = q->waiters;
+	struct waiter *w, *next;
 
-	STAILQ_CONCAT(&waiters, &q->waiters);
+	STAILQ_INIT(&q->waiters);
 	answer->refs++;
 	leave_list(d, q);
 	if (!q->is_kept)
 		drop(d, q);
-	while ((w = STAILQ_FIRST(&waiters)) != NULL) {
-		STAILQ_REMOVE_HEAD(&waiters, entry);
+	for (w = STAILQ_FIRST(&waiters); w != NULL; w = next) {
+		next = STAILQ_NEXT(w, entry);
 		w->cb(w->arg, answer);
 		free(w);
 	}
@@ -418,40 +289,21 @@ try_next(struct question *q, const char *refusal)
 			"no resolver answers"));
 }
 
-static const char *
-refusal_of(int status)
-{
-	switch (status) {
-	case ARES_ESERVFAIL:
-		return "SERVFAIL";
-	case ARES_EREFUSED:
-		return "REFUSED";
-	case ARES_ENOTIMP:
-		return "NOTIMP";
-	case ARES_EFORMERR:
-	case ARES_EBADRESP:
-		return "a broken answer";
-	default:
-		return NULL;
-	}
-}
-
 static void
-on_answer(void *arg, int status, int timeouts, unsigned char *bytes, int len)
+on_reply(void *arg, enum dns_reply reply, const uint8_t *bytes, size_t len)
 {
 	struct question *q = arg;
 	struct dns_answer *answer;
 	const char *why;
 
-	(void)timeouts;
-	if (status == ARES_EDESTRUCTION || q->dns->closing)
+	if (reply == DNS_REPLY_CLOSING)
 		return;
-	if (status != ARES_SUCCESS || bytes == NULL || len < 0) {
-		try_next(q, refusal_of(status));
+	if (reply == DNS_REPLY_NONE) {
+		try_next(q, NULL);
 		return;
 	}
 	q->dns->server[q->server].avoid_ms = 0;
-	answer = dns_answer_read(bytes, (size_t)len, q->name, q->type);
+	answer = dns_answer_read(bytes, len, q->name, q->type);
 	if (answer != NULL && answer->status == DNS_FAILED) {
 		why = answer->why;
 		free(answer);
@@ -477,8 +329,7 @@ send_attempt(struct question *q)
 	}
 	q->attempts++;
 	q->dns->stats.queries++;
-	ares_send(s->channel, wire, (int)len, on_answer, q);
-	arm(s);
+	dns_server_send(&s->channel, wire, len, on_reply, q);
 }
 
 static size_t
@@ -530,9 +381,9 @@ new_question(struct dns *d, const char *name, enum dns_type type)
 	return q;
 }
 
-void
-dns_ask(struct dns *d, const char *name, enum dns_type type, bool fresh,
-    dns_cb *cb, void *arg)
+static struct question *
+put_question(struct dns *d, const char *name, enum dns_type type, dns_cb *cb,
+    void *arg)
 {
 	struct question *q = find(d, name, type);
 	struct waiter *w = xcalloc(1, sizeof(*w));
@@ -542,23 +393,59 @@ dns_ask(struct dns *d, const char *name, enum dns_type type, bool fresh,
 	if (q == NULL)
 		q = new_question(d, name, type);
 	STAILQ_INSERT_TAIL(&q->waiters, w, entry);
-	if (q->place == PLACE_WAITING || q->place == PLACE_SENT)
+	return q;
+}
+
+static bool
+is_under_way(const struct question *q)
+{
+	return q->place == PLACE_WAITING || q->place == PLACE_SENT;
+}
+
+void
+dns_ask_fresh(struct dns *d, const char *name, enum dns_type type, dns_cb *cb,
+    void *arg)
+{
+	struct question *q = put_question(d, name, type, cb, arg);
+
+	if (is_under_way(q))
 		return;
-	/* Kept or just answered, unless it must not serve any more. */
-	if (q->answer != NULL && !fresh &&
-	    (!q->is_kept || ev_now(d->ev) < q->until_ms)) {
-		if (q->is_kept) {
-			TAILQ_REMOVE(&d->use, q, use);
-			TAILQ_INSERT_TAIL(&d->use, q, use);
-		}
-		make_ready(d, q);
-		return;
-	}
 	leave_list(d, q);
 	unkeep(d, q);
 	q->place = PLACE_WAITING;
 	TAILQ_INSERT_TAIL(&d->waiting, q, list);
 	ev_soon(d->ev, &d->task, on_turn_end, d);
+}
+
+static void
+touch(struct dns *d, struct question *q)
+{
+	TAILQ_REMOVE(&d->use, q, use);
+	TAILQ_INSERT_TAIL(&d->use, q, use);
+}
+
+/* Has it an answer that may serve: kept, or just arrived? */
+static bool
+is_answered(const struct dns *d, const struct question *q)
+{
+	return q != NULL && q->answer != NULL &&
+	    (!q->is_kept || ev_now(d->ev) < q->until_ms);
+}
+
+void
+dns_ask(struct dns *d, const char *name, enum dns_type type, dns_cb *cb,
+    void *arg)
+{
+	struct question *q = find(d, name, type);
+
+	if (!is_answered(d, q)) {
+		dns_ask_fresh(d, name, type, cb, arg);
+		return;
+	}
+	(void)put_question(d, name, type, cb, arg);
+	if (q->is_kept)
+		touch(d, q);
+	make_ready(d, q);
 }
 
 void

@@ -1,5 +1,5 @@
 /*
- * DNS: the only door to name servers, and the only file that knows c-ares.
+ * DNS: the only door to name servers.
  *
  * Every query carries DO and AD; the AD bit of an answer is believed only
  * from a resolver on loopback or one that the administrator marked trusted
@@ -42,11 +42,13 @@ struct dns *dns_new(struct ev *, const struct dns_server *, size_t count,
 void dns_free(struct dns *);
 
 /*
- * Ask for the records of "type" at "name" (no final dot). "fresh" passes over
- * what is kept. "cb" is called once, never before this function returns; on
- * no memory the process ends.
+ * Ask for the records of "type" at "name" (no final dot). "cb" is called
+ * once, never before this function returns; on no memory the process ends.
  */
-void dns_ask(struct dns *, const char *name, enum dns_type type, bool fresh,
+void dns_ask(struct dns *, const char *name, enum dns_type type, dns_cb *cb,
+    void *arg);
+/* The same, passing over what is kept. */
+void dns_ask_fresh(struct dns *, const char *name, enum dns_type type,
     dns_cb *cb, void *arg);
 
 struct dns_stats {

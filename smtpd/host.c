@@ -164,6 +164,6 @@ host_ask(struct dns *dns, const char *name, const struct host_allow *allow,
 	k->allow = allow;
 	k->cb = cb;
 	k->arg = arg;
-	dns_ask(dns, name, DNS_AAAA, false, on_aaaa, k);
-	dns_ask(dns, name, DNS_A, false, on_a, k);
+	dns_ask(dns, name, DNS_AAAA, on_aaaa, k);
+	dns_ask(dns, name, DNS_A, on_a, k);
 }

@@ -44,22 +44,30 @@ struct policy {
 
 /* ---- set-up ---- */
 
+static bool
+is_same(const struct dns_server *a, const struct dns_server *b)
+{
+	const struct sockaddr *x = (const struct sockaddr *)&a->addr;
+	const struct sockaddr *y = (const struct sockaddr *)&b->addr;
+
+	return netaddr_same_host(x, y) && netaddr_port(x) == netaddr_port(y) &&
+	    a->trusted == b->trusted;
+}
+
 /* Take the resolvers of the configuration; true if they are others now. */
 static bool
 take_servers(struct policy *p)
 {
 	const struct conf *conf = child_conf(p->child);
-	struct dns_server servers[CONF_RESOLVER_MAX];
-	bool same;
+	bool same = conf->resolver_count == p->server_count;
 
-	memset(servers, 0, sizeof(servers));
 	for (size_t i = 0; i < conf->resolver_count; i++) {
-		servers[i].addr = conf->resolver[i].addr;
-		servers[i].trusted = conf->resolver[i].trusted;
+		struct dns_server server = { .addr = conf->resolver[i].addr,
+			.trusted = conf->resolver[i].trusted };
+
+		same = same && is_same(&server, &p->servers[i]);
+		p->servers[i] = server;
 	}
-	same = conf->resolver_count == p->server_count &&
-	    memcmp(servers, p->servers, sizeof(servers)) == 0;
-	memcpy(p->servers, servers, sizeof(servers));
 	p->server_count = conf->resolver_count;
 	return !same;
 }
@@ -162,7 +170,7 @@ probe(void *arg)
 	struct policy *p = arg;
 
 	if (dns_believes(p->dns))
-		dns_ask(p->dns, "", DNS_SOA, true, on_probe, p);
+		dns_ask_fresh(p->dns, "", DNS_SOA, on_probe, p);
 	else
 		tell_dane_off(p,
 		    "no resolver is on loopback or marked trusted, so what it"

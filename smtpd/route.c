@@ -57,7 +57,6 @@ router_new(const struct router_options *o)
 static void
 free_ask(struct ask *a)
 {
-	LIST_REMOVE(a, entry);
 	route_clear(&a->r);
 	free(a);
 }
@@ -65,12 +64,12 @@ free_ask(struct ask *a)
 void
 router_free(struct router *router)
 {
-	struct ask *a;
+	struct ask *a, *next;
 
 	if (router == NULL)
 		return;
-	while ((a = LIST_FIRST(&router->asks)) != NULL)
-		free_ask(a);
+	LIST_FOREACH_SAFE(a, &router->asks, entry, next)
+	free_ask(a);
 	free(router);
 }
 
@@ -219,6 +218,7 @@ finish_if_done(struct ask *a)
 	if (a->r.status == ROUTE_OK)
 		judge_no_address(a);
 	set_lifetime(a);
+	LIST_REMOVE(a, entry);
 	a->cb(a->arg, &a->r);
 	free_ask(a);
 }
@@ -274,7 +274,7 @@ ask_tlsa(struct visit *v, const char *base, dns_cb *cb)
 	char name[DNS_NAME_SIZE + 16];
 
 	snprintf(name, sizeof(name), "_%u._tcp.%s", h->port, base);
-	dns_ask(v->ask->router->o.dns, name, DNS_TLSA, false, cb, v);
+	dns_ask(v->ask->router->o.dns, name, DNS_TLSA, cb, v);
 }
 
 static void
@@ -490,12 +490,12 @@ router_ask(struct router *router, const char *destination,
 		set_status(a, ROUTE_BOUNCE, REASON_NO_SUCH_DOMAIN,
 		    "it is no domain name");
 		/* A name that c-ares never sees: answered at the turn's end. */
-		dns_ask(router->o.dns, "..", DNS_A, false, on_nothing, a);
+		dns_ask(router->o.dns, "..", DNS_A, on_nothing, a);
 		return;
 	}
 	a->is_via = port != 0;
 	if (take_literal(a, port)) {
-		dns_ask(router->o.dns, "..", DNS_A, false, on_nothing, a);
+		dns_ask(router->o.dns, "..", DNS_A, on_nothing, a);
 		return;
 	}
 	strlcpy(a->r.policy_domain, a->r.domain, sizeof(a->r.policy_domain));
@@ -503,5 +503,5 @@ router_ask(struct router *router, const char *destination,
 	if (a->is_via)
 		ask_single(a, port, MX_VIA);
 	else
-		dns_ask(router->o.dns, a->r.domain, DNS_MX, false, on_mx, a);
+		dns_ask(router->o.dns, a->r.domain, DNS_MX, on_mx, a);
 }

@@ -40,8 +40,9 @@ struct route_host {
 	char detail[ROUTE_DETAIL_SIZE];
 	struct sockaddr_storage addr[ROUTE_ADDRS_MAX]; /* with port */
 	size_t addr_count;
-	struct dane_record tlsa[DANE_RECORDS_MAX]; /* data: owned */
+	struct dane_record tlsa[DANE_RECORDS_MAX]; /* usable ones */
 	size_t tlsa_count;
+	uint8_t *tlsa_data; /* where their data lies; owned */
 	/* The second name for DANE-TA: where secure CNAMEs led, or the
 	 * next-hop domain (RFC 7672 3.2.2). */
 	char tlsa_base[DNS_NAME_SIZE];

@@ -13,10 +13,7 @@
 void
 route_host_clear(struct route_host *h)
 {
-	size_t i;
-
-	for (i = 0; i < h->tlsa_count; i++)
-		free((void *)(uintptr_t)h->tlsa[i].data);
+	free(h->tlsa_data);
 	memset(h, 0, sizeof(*h));
 }
 
@@ -149,20 +146,23 @@ void
 route_host_tlsa(struct route_host *h, const struct dns_answer *answer)
 {
 	struct dane_record usable[DANE_RECORDS_MAX];
-	size_t i, count;
-	uint8_t *data;
+	size_t i, count, size = 0;
 
 	h->dane = dane_judge(answer, usable, &count);
 	if (h->dane == DANE_FAILED)
 		snprintf(h->detail, sizeof(h->detail), "its TLSA records: %s",
 		    answer->why);
-	if (h->tlsa_count > 0)
-		return; /* judged before, by the same answer */
+	if (h->tlsa_count > 0 || count == 0)
+		return; /* nothing, or judged before by the same answer */
+	for (i = 0; i < count; i++)
+		size += usable[i].len;
+	h->tlsa_data = xcalloc(1, size);
+	size = 0;
 	for (i = 0; i < count; i++) {
-		data = xcalloc(1, usable[i].len);
-		memcpy(data, usable[i].data, usable[i].len);
 		h->tlsa[i] = usable[i];
-		h->tlsa[i].data = data;
+		h->tlsa[i].data = h->tlsa_data + size;
+		memcpy(h->tlsa_data + size, usable[i].data, usable[i].len);
+		size += usable[i].len;
 	}
 	h->tlsa_count = count;
 }

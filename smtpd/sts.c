@@ -188,10 +188,10 @@ judge_txt(struct errand *e, const struct dns_answer *answer)
 		txts[i].len = answer->record[i].len;
 	}
 	if (record_choose(txts, answer->count, id, &why) == 0)
-		discover_txt(e->sts->discover, e->domain, TXT_FOUND, id, "",
+		discover_txt(e->sts->discover, e->domain, TXT_FOUND, id,
 		    time(NULL));
 	else
-		discover_txt(e->sts->discover, e->domain, TXT_NONE, "", why,
+		discover_txt(e->sts->discover, e->domain, TXT_NONE, why,
 		    time(NULL));
 }
 
@@ -207,15 +207,15 @@ on_txt(void *arg, const struct dns_answer *answer)
 		break;
 	case DNS_NODATA:
 	case DNS_NXDOMAIN:
-		discover_txt(e->sts->discover, e->domain, TXT_NONE, "", "",
+		discover_txt(e->sts->discover, e->domain, TXT_NONE, "",
 		    time(NULL));
 		break;
 	case DNS_FAILED:
 	case DNS_TIMEOUT:
 		snprintf(detail, sizeof(detail), "TXT of _mta-sts.%.100s: %s",
 		    e->domain, answer->why);
-		discover_txt(e->sts->discover, e->domain, TXT_TROUBLE, "",
-		    detail, time(NULL));
+		discover_txt(e->sts->discover, e->domain, TXT_TROUBLE, detail,
+		    time(NULL));
 		break;
 	}
 	wake(e->sts);
@@ -268,8 +268,7 @@ on_addresses(void *arg, const struct host_addrs *h)
 
 	if (h->count == 0)
 		fail_address(e, h);
-	else if (fetch_start(e->sts->fetch, e->domain, h->addr, h->count,
-		     on_fetched, e->sts) == -1)
+	else if (fetch_start(e->sts->fetch, e->domain, h->addr, h->count) == -1)
 		log_die("no memory for a policy fetch");
 	free(e);
 }
@@ -280,7 +279,11 @@ ask_txt(struct sts *s, const char *domain, bool fresh)
 	char name[DNS_NAME_SIZE + 16];
 
 	snprintf(name, sizeof(name), "_mta-sts.%s", domain);
-	dns_ask(s->dns, name, DNS_TXT, fresh, on_txt, new_errand(s, domain));
+	if (fresh)
+		dns_ask_fresh(s->dns, name, DNS_TXT, on_txt,
+		    new_errand(s, domain));
+	else
+		dns_ask(s->dns, name, DNS_TXT, on_txt, new_errand(s, domain));
 }
 
 static void
@@ -303,20 +306,25 @@ begin_fetch(struct sts *s, const char *domain)
 /* ---- what discovery has to say ---- */
 
 static void
+move_asker(struct askers *from, struct askers *to, struct asker *a)
+{
+	TAILQ_REMOVE(from, a, entry);
+	if (to != NULL)
+		TAILQ_INSERT_TAIL(to, a, entry);
+}
+
+static void
 tell_askers(struct sts *s, const char *domain,
     const struct discover_answer *answer)
 {
 	struct askers told = TAILQ_HEAD_INITIALIZER(told);
 	struct asker *a, *next;
 
-	TAILQ_FOREACH_SAFE(a, &s->askers, entry, next) {
-		if (strcmp(a->domain, domain) != 0)
-			continue;
-		TAILQ_REMOVE(&s->askers, a, entry);
-		TAILQ_INSERT_TAIL(&told, a, entry);
-	}
-	while ((a = TAILQ_FIRST(&told)) != NULL) {
-		TAILQ_REMOVE(&told, a, entry);
+	/* A callback may ask again. */
+	TAILQ_FOREACH_SAFE(a, &s->askers, entry, next)
+		if (strcmp(a->domain, domain) == 0)
+			move_asker(&s->askers, &told, a);
+	TAILQ_FOREACH_SAFE(a, &told, entry, next) {
 		a->cb(a->arg, answer);
 		free(a);
 	}
@@ -436,7 +444,7 @@ sts_new(struct ev *ev, struct dns *dns, const struct sts_options *options)
 {
 	struct sts *s = xcalloc(1, sizeof(*s));
 	struct fetch_hooks hooks = { hook_watch, hook_timer, hook_may_connect,
-		hook_trust, s };
+		hook_trust, on_fetched, s };
 
 	s->ev = ev;
 	s->dns = dns;
@@ -461,7 +469,7 @@ sts_new(struct ev *ev, struct dns *dns, const struct sts_options *options)
 void
 sts_free(struct sts *s)
 {
-	struct asker *a;
+	struct asker *a, *next;
 
 	if (s == NULL)
 		return;
@@ -470,10 +478,8 @@ sts_free(struct sts *s)
 	fetch_free(s->fetch);
 	ev_timer_del(s->ev, &s->fetch_timer);
 	ev_soon_del(s->ev, &s->task);
-	while ((a = TAILQ_FIRST(&s->askers)) != NULL) {
-		TAILQ_REMOVE(&s->askers, a, entry);
+	TAILQ_FOREACH_SAFE(a, &s->askers, entry, next)
 		free(a);
-	}
 	discover_free(s->discover);
 	cache_free(s->cache);
 	free(s);

@@ -101,14 +101,14 @@ ask(struct world *w, enum discover_why why)
 static const char *
 txt(struct world *w, const char *id)
 {
-	discover_txt(w->d, DOM, TXT_FOUND, id, "", w->now);
+	discover_txt(w->d, DOM, TXT_FOUND, id, w->now);
 	return seen(w);
 }
 
 static const char *
 no_txt(struct world *w, enum discover_txt status)
 {
-	discover_txt(w->d, DOM, status, "", "SERVFAIL", w->now);
+	discover_txt(w->d, DOM, status, "SERVFAIL", w->now);
 	return seen(w);
 }
 
@@ -183,7 +183,7 @@ single_flight(void)
 	t_str(txt(&w, "2"), "");
 	t_str(body(&w, TESTING), "");
 	t_str(failed(&w, REASON_STS_POLICY_FETCH_ERROR), "");
-	discover_txt(w.d, "other.example", TXT_FOUND, "1", "", w.now);
+	discover_txt(w.d, "other.example", TXT_FOUND, "1", w.now);
 	t_str(seen(&w), "");
 	close_world(&w);
 }
@@ -469,7 +469,7 @@ odds(void)
 		snprintf(name, sizeof(name), "d%d.example", i);
 		discover_ask(w.d, name, ASK_DELIVERY, w.now);
 		seen(&w);
-		discover_txt(w.d, name, TXT_NONE, "", "", w.now);
+		discover_txt(w.d, name, TXT_NONE, "", w.now);
 		seen(&w);
 	}
 	t_str(w.log, "absent from none");

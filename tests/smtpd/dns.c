@@ -89,7 +89,10 @@ ask(struct world *w, const char *name, enum dns_type type, bool fresh)
 {
 	w->answers = 0;
 	w->wanted = 1;
-	dns_ask(w->dns, name, type, fresh, on_answer, w);
+	if (fresh)
+		dns_ask_fresh(w->dns, name, type, on_answer, w);
+	else
+		dns_ask(w->dns, name, type, on_answer, w);
 	t_int(w->answers, 0);
 	ev_run(w->ev);
 	return w->status;
@@ -141,7 +144,7 @@ keeping(void)
 	w.answers = 0;
 	w.wanted = 1000;
 	for (i = 0; i < 1000; i++)
-		dns_ask(w.dns, "none.example", DNS_A, false, on_answer, &w);
+		dns_ask(w.dns, "none.example", DNS_A, on_answer, &w);
 	ev_run(w.ev);
 	t_int(asked(&w, "none.example"), 1);
 	t_int(w.answers, 1000);
@@ -198,7 +201,7 @@ belief(void)
 	servers[0].trusted = true;
 	dns = dns_new(ev, servers, 1, &why);
 	t_true(dns != NULL && dns_believes(dns));
-	dns_ask(dns, "a.example", DNS_A, false, on_answer, NULL);
+	dns_ask(dns, "a.example", DNS_A, on_answer, NULL);
 	dns_free(dns); /* with a question under way */
 	t_case("without a resolver there is no DNS");
 	t_true(dns_new(ev, servers, 0, &why) == NULL);
