@@ -126,7 +126,11 @@ fixed_host(char *text, size_t size, const struct explain_exception_args *a)
 static bool
 is_for_strict(const struct explain_exception_args *a)
 {
-	return a->level == LEVEL_STRICT &&
+	/* The policy host's address: the mail host's was not looked at. */
+	if (a->reason == REASON_PRIVATE_ADDRESS)
+		return a->level == LEVEL_STRICT && a->mode == POLICY_ABSENT &&
+		    a->dane != DANE_USABLE && a->addr[0] != '\0';
+	return a->level == LEVEL_STRICT && a->mode != POLICY_UNKNOWN &&
 	    (a->reason == REASON_NO_POLICY ||
 		a->reason == REASON_STS_POLICY_FETCH_ERROR ||
 		a->reason == REASON_STS_POLICY_INVALID ||
@@ -138,19 +142,17 @@ explain_exception(char *text, size_t size,
     const struct explain_exception_args *a)
 {
 	text[0] = '\0';
-	if (a->reason == REASON_PRIVATE_ADDRESS && a->addr[0] != '\0') {
-		(void)snprintf(text, size,
-		    "if it is meant to be reached there: `allow private %s`",
-		    a->addr);
-		return;
-	}
-	/* A damaged copy of a policy is replaced without anyone's help. */
-	if (!reason_is_tls(a->reason) || a->mode == POLICY_UNKNOWN)
-		return;
 	if (is_for_strict(a))
 		(void)snprintf(text, size,
 		    "to do without a policy: `destination %s { tls require }`",
 		    a->destination);
+	else if (a->reason == REASON_PRIVATE_ADDRESS && a->addr[0] != '\0')
+		(void)snprintf(text, size,
+		    "if it is meant to be reached there: `allow private %s`",
+		    a->addr);
+	/* A damaged copy of a policy is replaced without anyone's help. */
+	else if (!reason_is_tls(a->reason) || a->mode == POLICY_UNKNOWN)
+		return;
 	else if (a->mode == POLICY_ENFORCE || a->dane != DANE_NONE)
 		fixed_host(text, size, a);
 	else

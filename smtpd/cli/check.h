@@ -24,6 +24,7 @@ struct check_host {
 	struct route_host host;
 	bool go;            /* a message would be delivered to it */
 	enum reason reason; /* why not */
+	bool is_verdict;    /* TLS or policy forbids it */
 	char detail[CHECK_DETAIL_SIZE];
 	struct session_report report; /* of the last address tried */
 

@@ -99,6 +99,7 @@ tell_fault(struct check_host *h)
 	};
 
 	h->reason = f->trouble.reason;
+	h->is_verdict = f->is_verdict;
 	h->detail[0] = '\0';
 	add(h, f->found);
 	add(h, f->reply);
@@ -199,6 +200,16 @@ judge_unreachable(struct check_host *h)
 	add(h, reason_advice(h->reason));
 }
 
+/* As deliveries weigh it: who was contacted and failed to prove itself says
+ * most, then who was forbidden before. */
+static int
+weight(const struct check_host *h)
+{
+	if (!h->is_verdict)
+		return 0;
+	return h->report.connected ? 2 : 1;
+}
+
 /* The first host that takes mail decides; else the one that tells most. */
 static void
 sum_up(struct check *c)
@@ -217,11 +228,10 @@ sum_up(struct check *c)
 			c->detail[0] = '\0';
 			return;
 		}
-		if (told == NULL ||
-		    (!reason_is_tls(told->reason) && reason_is_tls(h->reason)))
+		if (told == NULL || weight(h) > weight(told))
 			told = h;
 	}
-	if (told == NULL || c->bounce)
+	if (told == NULL || c->route.status != ROUTE_OK)
 		return;
 	c->reason = told->reason;
 	(void)strlcpy(c->detail, told->host.name, sizeof c->detail);

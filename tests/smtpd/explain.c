@@ -94,6 +94,9 @@ test_exception(void)
 		    LEVEL_REQUIRE, POLICY_UNKNOWN, DANE_NONE, "" },
 		{ "private", REASON_PRIVATE_ADDRESS, LEVEL_REQUIRE,
 		    POLICY_ENFORCE, DANE_NONE, "`allow private 10.1.2.3`" },
+		{ "private policy host", REASON_PRIVATE_ADDRESS, LEVEL_STRICT,
+		    POLICY_ABSENT, DANE_NONE,
+		    "`destination example.net { tls require }`" },
 		{ "no TLS matter", REASON_TIMEOUT, LEVEL_REQUIRE, POLICY_ABSENT,
 		    DANE_NONE, "" },
 	};
