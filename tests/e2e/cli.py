@@ -239,11 +239,13 @@ def _(lab):
 @case("check works without the daemon; the rest says 69")
 def _(lab):
     equal(lab.sealpostd.stop(), 0)
-    check("bob@good.example", 0, "would deliver")
-    check("strip.example", 1, "would defer")
-    for words in (["queue"], ["status"], ["retry", "all"], ["policies"]):
-        equal(sealpost(*words).code, 69, repr(words))
-    lab.sealpostd.start()
+    try:
+        check("bob@good.example", 0, "would deliver")
+        check("strip.example", 1, "would defer")
+        for words in (["queue"], ["status"], ["retry", "all"], ["policies"]):
+            equal(sealpost(*words).code, 69, repr(words))
+    finally:
+        lab.sealpostd.start()
 
 
 @case("wrong usage is 64")
