@@ -14,8 +14,6 @@ from sink import Sink
 from space import put, wait_until
 
 CONF = """
-listen on 127.0.0.1
-listen on 192.0.2.10
 destination via.example {
 	via smarthost.example port 587
 }
@@ -128,7 +126,7 @@ verdict("a domain with neither MX nor address does not deliver", "bounced",
         "nowhere.example", "no-such-domain dns-error")
 verdict("an MX that is our own name is a loop", "bounced", "self.example",
         "mail-loop", "5.4.6")
-verdict("an MX with an address that we listen on is a loop", "bounced", "ownaddr.example",
+verdict("an MX with an address of this machine is a loop", "bounced", "ownaddr.example",
         "mail-loop", "5.4.6")
 verdict("DNS that fails validation defers", "deferred", "bogus.example",
         "dns-error dnssec-invalid")
@@ -156,9 +154,10 @@ def _(lab):
     finally:
         lab.dns.start_resolver()
     wait_until("the resolver", lambda: lab.dns.ask("plain.example", "MX"))
-    sealpost("retry", "all")
+    # The answer that failed serves for a second more.
+    wait_until("delivery", lambda: [
+        sealpost("retry", "all"), queue() == []][1])
     lab.servers["postfix"].wait_mail("route-plain.example")
-    wait_empty()
 
 
 @case("a domain without MX: its own name is the host, and is verified")
