@@ -238,14 +238,20 @@ make_ready(struct dns *d, struct question *q)
 	ev_soon(d->ev, &d->task, on_turn_end, d);
 }
 
+static struct dns_answer *
+need(struct dns_answer *answer)
+{
+	if (answer == NULL)
+		log_die("no memory for a DNS answer");
+	return answer;
+}
+
 /* The question has its answer, which is taken. */
 static void
 settle(struct question *q, struct dns_answer *answer)
 {
 	struct dns *d = q->dns;
 
-	if (answer == NULL)
-		log_die("no memory for a DNS answer");
 	answer->refs = 1;
 	answer->secure = answer->secure && d->server[q->server].believed;
 	q->answer = answer;
@@ -256,6 +262,12 @@ settle(struct question *q, struct dns_answer *answer)
 	else if (answer->ttl_s > 0)
 		keep(d, q);
 	make_ready(d, q);
+}
+
+static struct dns_answer *
+no_answer(const struct question *q, enum dns_status status, const char *why)
+{
+	return need(dns_answer_empty(q->name, status, why));
 }
 
 static unsigned
@@ -282,11 +294,9 @@ try_next(struct question *q, const char *refusal)
 		q->server = (q->server + 1) % d->server_count;
 		send_attempt(q);
 	} else if (q->why != NULL)
-		settle(q, dns_answer_empty(q->name, DNS_FAILED, q->why));
+		settle(q, no_answer(q, DNS_FAILED, q->why));
 	else
-		settle(q,
-		    dns_answer_empty(q->name, DNS_TIMEOUT,
-			"no resolver answers"));
+		settle(q, no_answer(q, DNS_TIMEOUT, "no resolver answers"));
 }
 
 static void
@@ -303,8 +313,8 @@ on_reply(void *arg, enum dns_reply reply, const uint8_t *bytes, size_t len)
 		return;
 	}
 	q->dns->server[q->server].avoid_ms = 0;
-	answer = dns_answer_read(bytes, len, q->name, q->type);
-	if (answer != NULL && answer->status == DNS_FAILED) {
+	answer = need(dns_answer_read(bytes, len, q->name, q->type));
+	if (answer->status == DNS_FAILED) {
 		why = answer->why;
 		free(answer);
 		try_next(q, why);
@@ -322,9 +332,7 @@ send_attempt(struct question *q)
 
 	len = dns_query_write(wire, (uint16_t)arc4random(), q->name, q->type);
 	if (len == 0) {
-		settle(q,
-		    dns_answer_empty(q->name, DNS_NXDOMAIN,
-			"it is no domain name"));
+		settle(q, no_answer(q, DNS_NXDOMAIN, "it is no domain name"));
 		return;
 	}
 	q->attempts++;

@@ -26,10 +26,11 @@ write_json(struct session *s, const struct json *j)
 {
 	const char *text = json_text(j);
 
-	if (text == NULL)
+	if (text != NULL) {
+		io_write(s->io, text, strlen(text));
+		io_write(s->io, "\n", 1);
+	} else
 		log_die("no memory for an answer");
-	io_write(s->io, text, strlen(text));
-	io_write(s->io, "\n", 1);
 }
 
 /* The last line tells that nothing is missing. */

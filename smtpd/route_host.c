@@ -72,7 +72,7 @@ is_listed(const struct route *r, const char *name)
 void
 route_take_mx(struct route *r, const struct dns_answer *answer, uint16_t port)
 {
-	struct place places[DNS_RECORDS_MAX];
+	struct place places[DNS_RECORDS_MAX] = { 0 };
 	struct route_host *h;
 	size_t i;
 
