@@ -135,27 +135,43 @@ connect_pair(struct parent_child *a, struct parent_child *b)
 	send_peer(b, a, ends[1]);
 }
 
+/* What it had said before may be heard when it is gone already. */
+static void
+end_child(const struct parent_child *c)
+{
+	if (c->pid > 0)
+		(void)kill(c->pid, SIGKILL);
+}
+
 static void
 lose_channel(struct parent_child *c)
 {
 	ipc_free(c->ipc);
 	c->ipc = NULL;
 	/* Without it the child is of no use, should it still live. */
-	if (c->pid != 0)
-		(void)kill(c->pid, SIGKILL);
+	end_child(c);
 }
 
+/*
+ * "accuser" says that a sibling broke the table. One of the two did, and
+ * their channel is closed: restart the accused; but where that is the queue,
+ * which meets no network, the accuser, lest it could end the queue at will.
+ */
 static void
-end_broken(struct parent *p, const struct msg_broken *m)
+end_broken(struct parent_child *accuser, const struct msg_broken *m)
 {
+	struct parent *p = accuser->parent;
 	unsigned i;
 
+	if (m->role == ROLE_QUEUE) {
+		end_child(accuser);
+		return;
+	}
 	for (i = 0; i < p->count; i++) {
 		struct parent_child *c = &p->children[i];
 
-		if (c->role == (int)m->role && c->instance == m->instance &&
-		    c->pid != 0)
-			(void)kill(c->pid, SIGKILL);
+		if (c->role == (int)m->role && c->instance == m->instance)
+			end_child(c);
 	}
 }
 
@@ -175,7 +191,7 @@ hear(void *arg, struct ipc *ipc, uint32_t type, const void *body, int fd)
 		parent_child_ready(c->parent);
 		break;
 	case MSG_broken:
-		end_broken(c->parent, body);
+		end_broken(c, body);
 		break;
 	default:
 		parent_hear(c, type, body, fd);
@@ -373,8 +389,7 @@ parent_kill_all(struct parent *p)
 	unsigned i;
 
 	for (i = 0; i < p->count; i++)
-		if (p->children[i].pid != 0)
-			(void)kill(p->children[i].pid, SIGKILL);
+		end_child(&p->children[i]);
 }
 
 unsigned
