@@ -215,6 +215,21 @@ prepare(void)
 	return mount(users, "/etc/passwd", "none", MS_BIND, NULL);
 }
 
+static void
+clean(void)
+{
+	static const char *const names[] = { "spool/queue", "spool/policy",
+		"spool/offline", "spool", "passwd", "" };
+	char path[128];
+	size_t i;
+
+	(void)umount2("/etc/passwd", MNT_DETACH);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", place, names[i]);
+		(void)remove(path);
+	}
+}
+
 int
 main(void)
 {
@@ -228,5 +243,6 @@ main(void)
 	test_owners();
 	test_links();
 	test_above();
+	clean();
 	return t_done();
 }
