@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define EXCEPTION_S 2592000 /* what `until` suggests: 30 days */
+#define NAMES_SIZE 160      /* of a certificate's names, with the NUL */
 
 static void
 date(char text[16], time_t when)
@@ -13,6 +14,22 @@ date(char text[16], time_t when)
 	if (gmtime_r(&when, &tm) == NULL ||
 	    strftime(text, 16, "%Y-%m-%d", &tm) == 0)
 		(void)strlcpy(text, "?", 16);
+}
+
+/* Some of the names, none of them cut. */
+static void
+clip(char text[NAMES_SIZE], const char *names)
+{
+	size_t len = strlen(names);
+
+	if (len >= NAMES_SIZE) {
+		len = NAMES_SIZE - sizeof(" ...");
+		while (len > 0 && names[len] != ' ')
+			len--;
+	}
+	memcpy(text, names, len);
+	(void)strlcpy(text + len, names[len] != '\0' ? " ..." : "",
+	    NAMES_SIZE - len);
 }
 
 static void
@@ -28,20 +45,24 @@ found_expired(char *text, size_t size, const struct tls_facts *tls)
 static void
 found_names(char *text, size_t size, const struct explain_found_args *a)
 {
+	char names[NAMES_SIZE];
+
+	clip(names, a->tls->names);
 	if (a->tls->names[0] == '\0')
 		(void)snprintf(text, size,
 		    "its certificate names no host, so not %s either", a->host);
 	else
 		(void)snprintf(text, size,
-		    "its certificate is for %s, not for %s", a->tls->names,
-		    a->host);
+		    "its certificate is for %s, not for %s", names, a->host);
 }
 
 static void
 found_in_tls(char *text, size_t size, const struct explain_found_args *a)
 {
 	const struct tls_facts *tls = a->tls;
+	char names[NAMES_SIZE];
 
+	clip(names, tls->names);
 	if (a->reason == REASON_CERTIFICATE_HOST_MISMATCH)
 		found_names(text, size, a);
 	else if (a->reason == REASON_CERTIFICATE_EXPIRED)
@@ -50,7 +71,7 @@ found_in_tls(char *text, size_t size, const struct explain_found_args *a)
 		(void)snprintf(text, size,
 		    "its certificate (issued by %s, for %s) fits none of its"
 		    " TLSA records",
-		    tls->issuer, tls->names);
+		    tls->issuer, names);
 	else
 		(void)snprintf(text, size,
 		    "its certificate, issued by %s, does not verify: %s",
@@ -115,11 +136,14 @@ opportunistic(char *text, size_t size, const struct explain_exception_args *a)
 static void
 fixed_host(char *text, size_t size, const struct explain_exception_args *a)
 {
+	bool dane = a->mode != POLICY_ENFORCE ||
+	    a->reason == REASON_TLSA_INVALID ||
+	    a->reason == REASON_DNSSEC_INVALID;
+
 	(void)snprintf(text, size,
 	    "%s at every level; only a host of your choice goes past: "
 	    "`destination %s { via HOST }`",
-	    a->mode == POLICY_ENFORCE ? "the policy binds" : "DANE binds",
-	    a->destination);
+	    dane ? "DANE binds" : "the policy binds", a->destination);
 }
 
 /* Only the level asks for a policy; without it the host may do. */

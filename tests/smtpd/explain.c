@@ -57,6 +57,15 @@ test_found(void)
 		explain_found(text, sizeof(text), &args);
 		t_str(text, rows[i].want);
 	}
+	(void)strlcpy(tls.names, "an.example the.example", sizeof(tls.names));
+	while (strlen(tls.names) < 400)
+		(void)strlcat(tls.names, " one.more.example",
+		    sizeof(tls.names));
+	args.tls = &tls;
+	args.reason = REASON_CERTIFICATE_HOST_MISMATCH;
+	explain_found(text, sizeof(text), &args);
+	t_true(strlen(text) < 240);
+	t_true(strstr(text, "one.more.example ..., not for mx.test") != NULL);
 	tls.names[0] = '\0';
 	args.tls = &tls;
 	args.reason = REASON_CERTIFICATE_HOST_MISMATCH;
