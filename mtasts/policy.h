@@ -44,6 +44,13 @@ void policy_clear(struct sts_policy *);
 /* Same mode, age and patterns in the same order? */
 bool policy_equal(const struct sts_policy *, const struct sts_policy *);
 
+/*
+ * The policy in a form that two copies of it share however they were laid
+ * out: the lines `version`, `mode`, each `mx` in order and `max_age`, each
+ * "key: value" and LF. Returns memory to free(3), ended by NUL; NULL: none.
+ */
+char *policy_text(const struct sts_policy *, size_t *len);
+
 /* Does the MX host name match one of the patterns (RFC 8461 4.1)? */
 bool policy_matches(const struct sts_policy *, const char *host);
 

@@ -34,6 +34,8 @@ deliver_route_new(const struct msg_route *m)
 	r->mode = (enum policy_mode)m->mode;
 	r->reason = (enum reason)m->reason;
 	r->hosts_announced = m->hosts;
+	r->policy_fetched = m->policy_fetched;
+	memcpy(r->policy_sha256, m->policy_sha256, sizeof(r->policy_sha256));
 	(void)strlcpy(r->dsn, m->dsn, sizeof(r->dsn));
 	(void)strlcpy(r->detail, m->detail, sizeof(r->detail));
 	(void)strlcpy(r->policy_id, m->policy_id, sizeof(r->policy_id));

@@ -94,6 +94,17 @@ fill_host(struct msg_rcpt_result *m, const struct lane_result *r)
 		memcpy(m->cert_sha256, r->cert_sha256, sizeof(m->cert_sha256));
 }
 
+static void
+fill_policy(struct msg_rcpt_result *m, const struct lane_result *r)
+{
+	(void)strlcpy(m->policy_id, r->policy_id, sizeof(m->policy_id));
+	(void)strlcpy(m->tlsa, r->tlsa, sizeof(m->tlsa));
+	m->policy_fetched = r->policy_fetched;
+	if (r->policy_sha256 != NULL)
+		memcpy(m->policy_sha256, r->policy_sha256,
+		    sizeof(m->policy_sha256));
+}
+
 void
 work_tell(struct work *w, struct ipc *queue, size_t rcpt,
     const struct lane_result *r)
@@ -110,6 +121,7 @@ work_tell(struct work *w, struct ipc *queue, size_t rcpt,
 	m.would_defer = r->would_defer;
 	m.auth = r->auth;
 	m.policy = r->mode;
+	m.level = r->level;
 	m.route_secure = r->route_secure;
 	m.sts_failure = r->sts_failure;
 	m.resumed = r->resumed;
@@ -118,7 +130,7 @@ work_tell(struct work *w, struct ipc *queue, size_t rcpt,
 	(void)strlcpy(m.dsn, r->dsn, sizeof(m.dsn));
 	(void)strlcpy(m.reply, r->reply, sizeof(m.reply));
 	(void)strlcpy(m.detail, r->detail, sizeof(m.detail));
-	(void)strlcpy(m.policy_id, r->policy_id, sizeof(m.policy_id));
+	fill_policy(&m, r);
 	MSG_SEND(queue, rcpt_result, &m, -1);
 }
 
@@ -136,7 +148,8 @@ work_tell_all(struct work *w, struct ipc *queue, const char *detail)
 		.group = "",
 		.reply = "",
 		.detail = detail,
-		.policy_id = "" };
+		.policy_id = "",
+		.tlsa = "" };
 	size_t i;
 
 	for (i = 0; i < w->job.rcpt_count; i++)

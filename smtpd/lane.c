@@ -64,16 +64,25 @@ make_candidates(struct lane_plan *plan)
 	plan->candidate_count = (size_t)(c - plan->candidate);
 }
 
+/* The route was told, perhaps once more. */
+static void
+prolong(struct lane_plan *plan, const struct lane_route *route, int64_t now)
+{
+	uint32_t lifetime = route->lifetime_ms;
+
+	plan->expires_ms =
+	    now + (lifetime < LIFETIME_MIN ? LIFETIME_MIN : lifetime);
+	plan->route->policy_fetched = route->policy_fetched;
+}
+
 static struct lane_plan *
 plan_new(struct lane_route *route, int64_t now)
 {
 	struct lane_plan *plan = xcalloc(1, sizeof(*plan));
-	uint32_t lifetime = route->lifetime_ms;
 
 	plan->refs = 1;
 	plan->route = route;
-	plan->expires_ms =
-	    now + (lifetime < LIFETIME_MIN ? LIFETIME_MIN : lifetime);
+	prolong(plan, route, now);
 	make_candidates(plan);
 	return plan;
 }
@@ -127,7 +136,9 @@ static bool
 same_policy(const struct lane_route *a, const struct lane_route *b)
 {
 	return a->status == b->status && a->mode == b->mode &&
-	    a->reason == b->reason && strcmp(a->policy_id, b->policy_id) == 0;
+	    a->reason == b->reason && strcmp(a->policy_id, b->policy_id) == 0 &&
+	    memcmp(a->policy_sha256, b->policy_sha256,
+		sizeof(a->policy_sha256)) == 0;
 }
 
 static bool
@@ -310,9 +321,7 @@ lane_answer(struct lane *lane, struct lane_route *route)
 	if (second_look && same_policy(plan->route, route))
 		fail_waiting(lane, lane_fail_everywhere);
 	if (!second_look && plan != NULL && same_route(plan->route, route)) {
-		plan->expires_ms = lane_now(lane) + LIFETIME_MIN;
-		if (route->lifetime_ms > LIFETIME_MIN)
-			plan->expires_ms += route->lifetime_ms - LIFETIME_MIN;
+		prolong(plan, route, lane_now(lane));
 		lane_route_free(route);
 		return;
 	}

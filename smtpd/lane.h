@@ -58,6 +58,8 @@ struct lane_route {
 	char detail[1024];
 	enum policy_mode mode;
 	char policy_id[33];
+	int64_t policy_fetched;    /* seconds since 1970; 0: no policy */
+	uint8_t policy_sha256[32]; /* of its policy_text() */
 	uint32_t lifetime_ms;
 	struct lane_host *host; /* owned */
 	size_t host_count;
@@ -108,6 +110,7 @@ struct lane_result {
 	enum reason sts_failure;
 	enum verdict_auth auth;
 	enum policy_mode mode;
+	enum tls_level level;
 	bool route_secure;
 	bool resumed;
 	bool dsn_relayed; /* the host will send what NOTIFY asks itself */
@@ -120,7 +123,10 @@ struct lane_result {
 	const char *reply;
 	const char *detail;
 	const char *policy_id;
-	const uint8_t *cert_sha256; /* 32 bytes, or NULL */
+	int64_t policy_fetched;       /* 0: no policy */
+	const uint8_t *policy_sha256; /* 32 bytes; NULL: no policy */
+	const uint8_t *cert_sha256;   /* 32 bytes, or NULL */
+	const char *tlsa;             /* the record that matched, "3 1 1" */
 };
 
 struct lane_ops {

@@ -37,6 +37,16 @@ lane_make_message(struct lane_job *job)
 
 /* ---- from facts to results ---- */
 
+static void
+add_policy(struct lane_result *r, const struct lane_route *route)
+{
+	r->mode = route->mode;
+	r->policy_id = route->policy_id;
+	r->policy_fetched = route->policy_fetched;
+	r->policy_sha256 =
+	    route->policy_fetched != 0 ? route->policy_sha256 : NULL;
+}
+
 static struct lane_result
 empty_result(const struct lane *lane)
 {
@@ -50,12 +60,12 @@ empty_result(const struct lane *lane)
 		.group = "",
 		.reply = "",
 		.detail = "",
-		.policy_id = "" };
+		.policy_id = "",
+		.tlsa = "" };
 
-	if (lane->plan != NULL) {
-		r.mode = lane->plan->route->mode;
-		r.policy_id = lane->plan->route->policy_id;
-	}
+	r.level = lane->level;
+	if (lane->plan != NULL)
+		add_policy(&r, lane->plan->route);
 	return r;
 }
 
@@ -77,6 +87,7 @@ add_report(struct lane_result *r, const struct session_report *report)
 	r->group = report->tls.group;
 	r->resumed = report->tls.resumed;
 	r->cert_sha256 = report->tls.sha256;
+	r->tlsa = report->tls.tlsa;
 }
 
 static void
@@ -105,8 +116,7 @@ tell_client_result(struct lane *lane, struct berth *b, size_t rcpt,
 	struct lane_result r = empty_result(lane);
 	char detail[DETAIL_SIZE];
 
-	r.mode = b->plan->route->mode;
-	r.policy_id = b->plan->route->policy_id;
+	add_policy(&r, b->plan->route);
 	add_report(&r, session_report(b->session));
 	add_trouble(&r, &c->trouble);
 	r.mx = b->target.name;

@@ -219,7 +219,7 @@ is_in_range(const struct msg_rcpt_result *m)
 	return m->outcome < OUTCOME_COUNT && m->scope < SCOPE_COUNT &&
 	    m->reason < REASON_COUNT && m->would_defer < REASON_COUNT &&
 	    m->sts_failure < REASON_COUNT && m->auth <= AUTH_DANE &&
-	    m->policy <= POLICY_UNKNOWN;
+	    m->policy <= POLICY_UNKNOWN && m->level <= LEVEL_OPPORTUNISTIC;
 }
 
 void

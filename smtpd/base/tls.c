@@ -396,6 +396,21 @@ tell_leaf(struct tls *tls, X509 *leaf)
 		f->not_after = timegm(&tm);
 }
 
+/* Did a TLSA record match, and which? */
+static bool
+tell_tlsa(struct tls *tls)
+{
+	struct tls_facts *f = &tls->facts;
+	uint8_t usage = 0, selector = 0, matching = 0;
+
+	if (SSL_get0_dane_tlsa(tls->ssl, &usage, &selector, &matching, NULL,
+		NULL) < 0)
+		return false;
+	snprintf(f->tlsa, sizeof(f->tlsa), "%u %u %u", usage, selector,
+	    matching);
+	return true;
+}
+
 static void
 tell_peer(struct tls *tls)
 {
@@ -410,8 +425,7 @@ tell_peer(struct tls *tls)
 		return;
 	}
 	if (tls->dane) {
-		f->dane_matches = result == X509_V_OK &&
-		    SSL_get0_dane_authority(tls->ssl, NULL, NULL) >= 0;
+		f->dane_matches = result == X509_V_OK && tell_tlsa(tls);
 		result = verify_by_store(tls, leaf);
 	}
 	f->chain = chain_of(result);
@@ -516,6 +530,13 @@ const struct tls_facts *
 tls_facts(const struct tls *tls)
 {
 	return &tls->facts;
+}
+
+void
+tls_sha256(const void *bytes, size_t len, uint8_t digest[TLS_SHA256_SIZE])
+{
+	if (EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) != 1)
+		memset(digest, 0, TLS_SHA256_SIZE);
 }
 
 struct tls_session *

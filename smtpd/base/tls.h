@@ -14,6 +14,9 @@
 #include <stdint.h>
 #include <time.h>
 
+#define TLS_SHA256_SIZE 32 /* bytes of a digest */
+#define TLS_TLSA_SIZE 12   /* usage, selector, matching (RFC 6698 2.1) */
+
 struct tls_ctx;     /* settings and trust, shared by many streams */
 struct tls;         /* one stream */
 struct tls_session; /* a session to resume, with what authenticated it */
@@ -48,12 +51,13 @@ struct tls_facts {
 	bool name_matches; /* a SAN dNSName matches the reference name */
 	bool dane_tried;   /* TLSA records were given and usable */
 	bool dane_matches;
+	char tlsa[TLS_TLSA_SIZE]; /* the record that did, "3 1 1"; else "" */
 	bool resumed;    /* the rest is what the full handshake showed */
 	char why[256];   /* OpenSSL's words for a chain that is not OK */
 	char names[512]; /* dNSNames of the leaf, blank-separated, cut */
 	char issuer[256];
-	time_t not_after;   /* of the leaf */
-	uint8_t sha256[32]; /* of the leaf, DER */
+	time_t not_after;                /* of the leaf */
+	uint8_t sha256[TLS_SHA256_SIZE]; /* of the leaf, DER */
 };
 
 /* How a stream to a mail host is to be set up. */
@@ -130,5 +134,8 @@ const struct tls_facts *tls_facts(const struct tls *);
  */
 struct tls_session *tls_session_take(struct tls *);
 void tls_session_free(struct tls_session *);
+
+/* The SHA-256 digest of "len" bytes. */
+void tls_sha256(const void *bytes, size_t len, uint8_t digest[TLS_SHA256_SIZE]);
 
 #endif

@@ -227,12 +227,14 @@ test_dane(void)
 	meet(&m, odd, &target, false);
 	t_int(m.shaken, TLS_STEP_DONE);
 	t_true(m.facts->dane_tried && m.facts->dane_matches);
+	t_str(m.facts->tlsa, "3 1 1");
 	t_int(m.facts->chain, TLS_CHAIN_UNTRUSTED);
 	part(&m);
 
 	t_case("dane: another key does not match, whoever signed it");
 	meet(&m, server, &target, false);
 	t_true(m.facts->dane_tried && !m.facts->dane_matches);
+	t_str(m.facts->tlsa, "");
 	t_int(m.facts->chain, TLS_CHAIN_OK);
 	t_true(m.facts->name_matches);
 	part(&m);
@@ -242,6 +244,7 @@ test_dane(void)
 	pki_root_spki(pki, digest);
 	meet(&m, server, &target, false);
 	t_true(m.facts->dane_matches);
+	t_str(m.facts->tlsa, "2 1 1");
 	part(&m);
 	target.name = "other.test";
 	meet(&m, server, &target, false);
@@ -385,6 +388,21 @@ test_trust(void)
 	tls_ctx_free(c);
 }
 
+/* FIPS 180-4's first example. */
+static void
+test_digest(void)
+{
+	static const uint8_t want[TLS_SHA256_SIZE] = { 0xba, 0x78, 0x16, 0xbf,
+		0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae,
+		0x22, 0x23, 0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c,
+		0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad };
+	uint8_t got[TLS_SHA256_SIZE];
+
+	t_case("tls: a SHA-256 digest (FIPS 180-4)");
+	tls_sha256("abc", 3, got);
+	t_mem(got, sizeof(got), want, sizeof(want));
+}
+
 int
 main(void)
 {
@@ -402,6 +420,7 @@ main(void)
 	test_end();
 	test_garbage();
 	test_trust();
+	test_digest();
 	tls_ctx_free(ctx);
 	pki_free(pki);
 	return t_done();

@@ -21,6 +21,8 @@ make(void)
 	head.hosts = 1;
 	head.lifetime_ms = 60000;
 	strlcpy(head.policy_id, "42", sizeof(head.policy_id));
+	head.policy_fetched = 1795492800;
+	memset(head.policy_sha256, 0xcd, sizeof(head.policy_sha256));
 	host.port = 25;
 	host.matches = 1;
 	host.dane = DANE_USABLE;
@@ -60,6 +62,8 @@ test_good(void)
 	t_int(r->status, ROUTE_OK);
 	t_int(r->mode, POLICY_ENFORCE);
 	t_str(r->policy_id, "42");
+	t_int(r->policy_fetched, 1795492800);
+	t_int(r->policy_sha256[31], 0xcd);
 	t_int(r->host_count, 1);
 	t_str(r->host[0].name, "mx.test");
 	t_int(r->host[0].addr_count, 2);

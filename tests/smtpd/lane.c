@@ -27,6 +27,8 @@ struct seen {
 	enum scope scope;
 	enum reason reason;
 	enum verdict_auth auth;
+	enum tls_level level;
+	int64_t policy_fetched;
 	char dsn[16];
 	char mx[64];
 	char detail[1024];
@@ -86,6 +88,8 @@ on_result(void *arg, struct lane_job *job, size_t rcpt,
 	s->scope = r->scope;
 	s->reason = r->reason;
 	s->auth = r->auth;
+	s->level = r->level;
+	s->policy_fetched = r->policy_sha256 != NULL ? r->policy_fetched : -1;
 	strlcpy(s->dsn, r->dsn, sizeof(s->dsn));
 	strlcpy(s->mx, r->mx, sizeof(s->mx));
 	strlcpy(s->detail, r->detail, sizeof(s->detail));
@@ -458,11 +462,14 @@ test_second_look(void)
 	world->next[1] = new_route();
 	world->next[1]->mode = POLICY_ENFORCE;
 	strlcpy(world->next[1]->policy_id, "2", 33);
+	world->next[1]->policy_fetched = 1795492800;
 	add_host(world->next[1], "mx.test", mx)->matches = true;
 	give(world, 1, 1);
 	finish(world);
 	t_int(count(world, OUTCOME_DELIVERED), 1);
 	t_int(world->work[0].seen[0].auth, AUTH_MTA_STS);
+	t_int(world->work[0].seen[0].level, LEVEL_REQUIRE);
+	t_int(world->work[0].seen[0].policy_fetched, 1795492800);
 	t_int(world->asked, 2);
 	t_int(world->refreshes, 1);
 	close_world(world);
