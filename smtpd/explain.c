@@ -87,6 +87,11 @@ prefix_of(enum reason reason)
 	if (reason == REASON_STS_MX_MISMATCH)
 		return "the destination's MTA-STS policy does not name it, but"
 		       " only ";
+	if (reason == REASON_STS_POLICY_INVALID)
+		return "the destination's MTA-STS policy is invalid: ";
+	if (reason == REASON_STS_POLICY_FETCH_ERROR ||
+	    reason == REASON_STS_WEBPKI_INVALID)
+		return "the destination's MTA-STS policy cannot be had: ";
 	if (reason == REASON_DNSSEC_INVALID)
 		return "what DNS says of it cannot be trusted: ";
 	return NULL;

@@ -275,7 +275,7 @@ def _(lab):
     for name, words in (
             ("mismatch", ["mx.elsewhere.example", "via HOST"]),
             ("strict404", ["404", "tls require"]),
-            ("strictbad", ["no mode", "tls require"]),
+            ("strictbad", ["policy is invalid: it has no mode", "tls require"]),
             ("strictno", ["tls require"]),
             ("stricttest", ["tls require"]),
             ("reqexp", ["2025-02-01", "tls opportunistic until"]),

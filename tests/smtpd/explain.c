@@ -43,7 +43,11 @@ test_found(void)
 		    "what DNS says of it cannot be trusted: its TLSA records:"
 		    " SERVFAIL" },
 		{ REASON_STS_POLICY_FETCH_ERROR, false, "status 404",
-		    "status 404" },
+		    "the destination's MTA-STS policy cannot be had: status"
+		    " 404" },
+		{ REASON_STS_POLICY_INVALID, false, "it has no mode",
+		    "the destination's MTA-STS policy is invalid: it has no"
+		    " mode" },
 	};
 	struct explain_found_args args = { .host = "mx.test" };
 	char text[600];
