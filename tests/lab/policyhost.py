@@ -21,11 +21,11 @@ ADDRESS = "203.0.113.81"
 class PolicyHost:
     """Answers by the name asked for in SNI."""
 
-    def __init__(self, net, address=ADDRESS, cert=None):
+    def __init__(self, net, address=ADDRESS, cert=None, prepare=None):
         self.answers = {}
         self.requests = []  # (domain, first line, TLS version)
         self.special = {}
-        self.default = self.make_context(cert)
+        self.default = self.make_context(cert, prepare)
         self.default.sni_callback = self.choose
         self.socket = net.listen("internet", address, 443)
         threading.Thread(target=self.serve, daemon=True).start()
@@ -37,9 +37,9 @@ class PolicyHost:
         context.load_cert_chain(in_root(cert[0]), in_root(cert[1]))
         return context
 
-    def certify(self, domain, cert, prepare=None):
-        """Another certificate, or other settings, for one domain."""
-        self.special[domain] = self.make_context(cert, prepare)
+    def certify(self, domain, cert):
+        """Another certificate for one domain."""
+        self.special[domain] = self.make_context(cert)
 
     def answer(self, domain, body="", status="200 OK", headers=None,
                script=None):
