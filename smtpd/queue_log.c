@@ -71,7 +71,6 @@ log_connection(struct log_line *line, const struct msg_rcpt_result *r)
 	log_some(line, "addr", r->addr);
 	log_some(line, "tls", r->tls);
 	log_some(line, "cipher", r->cipher);
-	log_some(line, "group", r->group);
 }
 
 static void
@@ -79,7 +78,14 @@ log_verdict(struct log_line *line, const struct msg_rcpt_result *r)
 {
 	log_str(line, "auth", auth_word(r->auth));
 	log_str(line, "policy", mode_word(r->policy));
+}
+
+/* Behind the keys that scripts may know by their place. */
+static void
+log_more(struct log_line *line, const struct msg_rcpt_result *r)
+{
 	log_str(line, "route", route_word(r->route_secure != 0));
+	log_some(line, "group", r->group);
 	log_some(line, "would-defer", reason_word(r->would_defer));
 	log_some(line, "sts-failure", reason_word(r->sts_failure));
 }
@@ -127,6 +133,8 @@ log_delivered(struct queue_stats *stats, const struct spool_change *change,
 	log_delay(&line, change->env, ev_wall_ms());
 	log_str(&line, "dsn", change->result->dsn);
 	log_str(&line, "reply", change->result->reply);
+	if (r != NULL)
+		log_more(&line, r);
 	log_end(&line);
 }
 
