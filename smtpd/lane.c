@@ -431,6 +431,7 @@ lane_new(struct lane_pool *pool, const struct lane_options *options)
 	TAILQ_INIT(&lane->berths);
 	ev_timer_init(&lane->rest, on_rest, lane);
 	ev_timer_init(&lane->patience, on_no_answer, lane);
+	lane_pace_init(lane);
 	return lane;
 }
 
@@ -466,6 +467,7 @@ lane_free(struct lane *lane)
 	ev_soon_del(ev, &lane->run);
 	ev_timer_del(ev, &lane->rest);
 	ev_timer_del(ev, &lane->patience);
+	lane_pace_stop(lane);
 	if (lane->waiting)
 		TAILQ_REMOVE(&lane->pool->waiting, lane, waiting_entry);
 	lane_plan_release(lane->plan);

@@ -43,6 +43,7 @@ struct berth {
 	struct ev_timer idle;
 	bool ready;
 	unsigned served;
+	int64_t began_us; /* its opening; once ready, its job */
 	char tag[64];
 };
 TAILQ_HEAD(berths, berth);
@@ -85,7 +86,10 @@ struct lane {
 	unsigned cap; /* what the host bears, if less */
 	bool proven;  /* some session of the plan became ready */
 	int64_t walk_began_ms;
-	unsigned serial; /* of sessions, for their names in the log */
+	int64_t open_us;      /* what the last opening took */
+	int64_t serve_us;     /* a job, in the mean; 0: none yet */
+	struct ev_timer pace; /* when another session may pay */
+	unsigned serial;      /* of sessions, for their names in the log */
 	struct ev_task run;
 	struct ev_timer rest;
 	bool freed;
@@ -124,6 +128,23 @@ void lane_close_all(struct lane *);
 size_t lane_next(const struct lane_plan *, size_t from);
 /* The first candidate behind "at" of another host. */
 size_t lane_next_host(const struct lane_plan *, size_t at);
+
+/* ---- lane_pace.c ---- */
+
+void lane_pace_init(struct lane *);
+void lane_pace_stop(struct lane *);
+/* The session begins to open, or to serve its job. */
+void lane_pace_begin(struct berth *);
+/* The session is ready: that is what an opening takes. */
+void lane_pace_opened(struct berth *);
+/* It has served its job. */
+void lane_pace_served(struct berth *);
+/*
+ * Would one more session be ready before those that exist come to the end of
+ * the line? True too if none of them can serve "job". If not, the lane looks
+ * again when it might.
+ */
+bool lane_pace_pays(struct lane *, const struct lane_job *);
 
 /* ---- lane_tell.c ---- */
 

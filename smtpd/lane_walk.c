@@ -132,6 +132,24 @@ tlsa_of(const struct lane_host *host)
 	return tlsa;
 }
 
+/* A TLS session of this address to resume: kept, or of a session in use. */
+static struct tls_session *
+take_resume(struct lane *lane, struct candidate *c)
+{
+	struct tls_session *tls = c->resume;
+	struct berth *b;
+
+	c->resume = NULL;
+	TAILQ_FOREACH(b, &lane->berths, entry) {
+		if (tls != NULL)
+			break;
+		if (b->ready && b->plan == lane->plan &&
+		    &b->plan->candidate[b->at] == c)
+			tls = session_take_tls(b->session);
+	}
+	return tls;
+}
+
 /* False: the pool has none left, the lane is called when it has. */
 static bool
 open_berth(struct lane *lane, size_t at)
@@ -158,11 +176,11 @@ open_berth(struct lane *lane, size_t at)
 	if (c->host->tlsa_count > 0)
 		b->target.tlsa = c->tlsa =
 		    c->tlsa != NULL ? c->tlsa : tlsa_of(c->host);
-	b->target.resume = b->resume = c->resume;
-	c->resume = NULL;
+	b->target.resume = b->resume = take_resume(lane, c);
 	TAILQ_INSERT_TAIL(&lane->berths, b, entry);
 	lane->berth_count++;
 	pool->sessions++;
+	lane_pace_begin(b);
 	b->session =
 	    session_new(pool->options.setup, &b->target, on_session, b);
 	return true;
@@ -197,6 +215,7 @@ take_job(struct berth *b)
 	TAILQ_REMOVE(&lane->jobs, job, entry);
 	b->job = job;
 	lane_make_message(job);
+	lane_pace_begin(b);
 	session_send(b->session, &job->message, job->body);
 	return true;
 }
@@ -326,12 +345,14 @@ on_session(void *arg, struct session *s, enum session_event event)
 	switch (event) {
 	case SESSION_READY:
 		b->ready = true;
+		lane_pace_opened(b);
 		if (b->plan == b->lane->plan)
 			b->lane->proven = true;
 		lane_soon(b->lane); /* others may open now */
 		break;
 	case SESSION_RESULT:
 		b->served++;
+		lane_pace_served(b);
 		settle_job(b, false);
 		break;
 	case SESSION_ENDED:
@@ -419,6 +440,8 @@ open_for(struct lane *lane, struct lane_job *job, struct opening *o)
 	}
 	/* One finds the way for all, then by doubling: who is quick needs
 	 * few. */
+	if (!lane_pace_pays(lane, job))
+		return false;
 	return may_open(lane) && open_berth(lane, at) && lane->proven &&
 	    ++o->begun < o->ready;
 }

@@ -186,6 +186,7 @@ taken(struct guest *g)
 	pthread_mutex_lock(&g->mx->lock);
 	g->mx->messages++;
 	pthread_mutex_unlock(&g->mx->lock);
+	usleep((useconds_t)c->think_ms * 1000);
 	if (c->end != NULL && c->end[0] == '\0')
 		return -1;
 	say(g, c->end != NULL ? c->end : "250 2.0.0 taken\r\n");
@@ -268,6 +269,7 @@ serve(void *arg)
 	struct guest *g = arg;
 	const struct mx_conduct *c = &g->mx->conduct;
 
+	usleep((useconds_t)c->greet_ms * 1000);
 	if (!c->implicit || shake(g) == 0) {
 		say(g,
 		    c->greeting != NULL ? c->greeting

@@ -31,6 +31,8 @@ struct mx_conduct {
 	const char *rcpt; /* reply to RCPT TO:<bad...> */
 	const char *data;
 	const char *end;    /* reply after the content; "": just close */
+	int greet_ms;       /* let pass before the greeting */
+	int think_ms;       /* and before the reply to the content */
 	int messages;       /* close after so many, without a word */
 	bool gone_silently; /* then: reset it when the next one comes */
 	bool implicit;      /* TLS from the first byte */

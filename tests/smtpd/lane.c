@@ -292,6 +292,43 @@ test_spread(void)
 }
 
 static void
+test_pace(void)
+{
+	struct mx_conduct conduct = { .tls = good, .greet_ms = 400 };
+	struct mx *mx = mx_start(1, 0, &conduct);
+	int i;
+
+	t_case("lane: jobs that one session serves sooner open no other");
+	open_world(world, LEVEL_REQUIRE, 100);
+	world->next[0] = new_route();
+	add_host(world->next[0], "mx.test", mx);
+	for (i = 0; i < 10; i++)
+		give(world, 1, 5);
+	finish(world);
+	t_int(count(world, OUTCOME_DELIVERED), 10);
+	t_int(mx_connections(mx), 1);
+	close_world(world);
+	mx_stop(mx);
+
+	t_case("lane: a host that thinks about a message gets more sessions,"
+	       " which resume the first one's TLS (RFC 8446 2.2)");
+	conduct.greet_ms = 0;
+	conduct.think_ms = 700;
+	mx = mx_start(1, 0, &conduct);
+	open_world(world, LEVEL_REQUIRE, 100);
+	world->next[0] = new_route();
+	add_host(world->next[0], "mx.test", mx);
+	for (i = 0; i < 4; i++)
+		give(world, 1, 4);
+	finish(world);
+	t_int(count(world, OUTCOME_DELIVERED), 4);
+	t_int(mx_connections(mx), 4);
+	t_true(mx_resumed(mx) >= 1);
+	close_world(world);
+	mx_stop(mx);
+}
+
+static void
 test_next_host(void)
 {
 	static const struct {
@@ -672,6 +709,7 @@ main(void)
 	setup.allow = &loopback;
 	setup.allow_count = 1;
 	test_spread();
+	test_pace();
 	test_next_host();
 	test_not_elsewhere();
 	test_defer();
