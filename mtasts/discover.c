@@ -384,6 +384,11 @@ compose(struct discover *d, const struct flight *w, struct discover_answer *a,
 	/* A max_age of 0 serves the flight that fetched it (3.2). */
 	if (is_alive(e, now) || (e != NULL && w->was_fetched))
 		answer_with(e, w->was_fetched, now, a);
+	/* That the copy could not be renewed lately stays to be told. */
+	if (a->policy != NULL && a->trouble == REASON_NONE && w->fail_at != 0) {
+		a->trouble = w->fail;
+		a->detail = w->fail_detail;
+	}
 }
 
 void
