@@ -186,7 +186,7 @@ envelope_encode(const struct envelope *env, char **text, size_t *len)
 		return -1;
 	}
 	need = 128 + strlen(env->sender) + strlen(env->envid) +
-	    strlen(env->client) + strlen(env->message_id) + 4 * 2;
+	    strlen(env->client) + strlen(env->message_id) + 8;
 	for (i = 0; i < env->rcpt_count; i++)
 		need += strlen(env->rcpts[i].address) +
 		    strlen(env->rcpts[i].orcpt) + 5;

@@ -253,6 +253,26 @@ keep_redo(struct journal *j, const struct journal_rec *rec, uint64_t pos)
 	return 0;
 }
 
+static int
+append_result(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
+{
+	int error;
+
+	*pos = 0;
+	error = 0;
+	if ((j->current == NULL && j->error != 0) ||
+	    make_room(j, rec->type,
+		record_size(rec->brief_len + rec->text_len)) == -1 ||
+	    j->current == NULL || put_record(j, rec, pos) == -1)
+		error = j->error != 0 ? j->error : errno;
+	if (keep_redo(j, rec, *pos) == -1 && error == 0)
+		error = ENOMEM;
+	if (error == 0)
+		return 0;
+	errno = error;
+	return -1;
+}
+
 /* Write what was lost with its group once more. */
 static int
 write_redo(struct journal *j)
@@ -279,7 +299,7 @@ write_redo(struct journal *j)
 		rec.text = old.mem + at + sizeof redo + redo.brief_len;
 		rec.text_len = redo.text_len;
 		pos = 0;
-		if (journal_append(j, &rec, &pos) == -1)
+		if (append_result(j, &rec, &pos) == -1)
 			result = -1;
 		else if (j->hooks.moved != NULL)
 			j->hooks.moved(j->hooks.arg, rec.type, rec.id, redo.pos,
@@ -298,26 +318,6 @@ revive(struct journal *j)
 		return -1;
 	}
 	return write_redo(j);
-}
-
-static int
-append_result(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
-{
-	int error;
-
-	*pos = 0;
-	error = 0;
-	if ((j->current == NULL && j->error != 0) ||
-	    make_room(j, rec->type,
-		record_size(rec->brief_len + rec->text_len)) == -1 ||
-	    j->current == NULL || put_record(j, rec, pos) == -1)
-		error = j->error != 0 ? j->error : errno;
-	if (keep_redo(j, rec, *pos) == -1 && error == 0)
-		error = ENOMEM;
-	if (error == 0)
-		return 0;
-	errno = error;
-	return -1;
 }
 
 int

@@ -104,8 +104,8 @@ struct segment {
 struct journal_hooks {
 	void *arg;
 	/* At sealing: will a restart want this record? */
-	bool (*keep)(void *arg, uint32_t type, uint64_t id, uint64_t pos,
-	    const void *brief, uint32_t len);
+	bool (*keep)(void *arg, const struct seg_entry *, const void *brief,
+	    uint64_t pos);
 	/* A record that was lost with its group was written anew. */
 	void (*moved)(void *arg, uint32_t type, uint64_t id, uint64_t from,
 	    uint64_t to);

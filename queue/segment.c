@@ -53,7 +53,7 @@ journal_adopt(struct journal *j, uint32_t seq, int fd)
 
 	if (j->count == j->room) {
 		room = j->room == 0 ? 16 : j->room * 2;
-		grown = reallocarray(j->segs, room, sizeof *grown);
+		grown = reallocarray(j->segs, room, sizeof(void *));
 		if (grown == NULL)
 			return NULL;
 		j->segs = grown;
@@ -168,9 +168,9 @@ filter_index(struct journal *j)
 		memcpy(&entry, j->index.mem + from, sizeof entry);
 		size = (sizeof entry + entry.brief_len + 7) & ~(size_t)7;
 		if (entry.type >= REC_FIRST &&
-		    !j->hooks.keep(j->hooks.arg, entry.type, entry.id,
-			JOURNAL_POS(j->current->seq, entry.off),
-			j->index.mem + from + sizeof entry, entry.brief_len))
+		    !j->hooks.keep(j->hooks.arg, &entry,
+			j->index.mem + from + sizeof entry,
+			JOURNAL_POS(j->current->seq, entry.off)))
 			continue;
 		memmove(j->index.mem + to, j->index.mem + from, size);
 		to += size;
@@ -311,7 +311,7 @@ journal_delete(struct journal *j, struct segment *seg)
 	journal_name(seg->seq, name);
 	spare_name(seg->seq, spare);
 	if (j->spare_count < JOURNAL_SPARES && fstat(seg->fd, &st) == 0 &&
-	    st.st_size >= j->segment / 4 * 3 &&
+	    st.st_size >= (int64_t)j->segment / 4 * 3 &&
 	    j->disk->renameat(j->disk->arg, j->dirfd, name, spare) == 0)
 		j->spares[j->spare_count++] = seg->seq;
 	else if (j->disk->unlinkat(j->disk->arg, j->dirfd, name) == -1 &&

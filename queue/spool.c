@@ -29,7 +29,7 @@ spool_tell(struct spool *sp, const char *fmt, ...)
 void
 large_name(uint64_t id, char name[LARGE_NAME_SIZE])
 {
-	memcpy(name, "large/", 6);
+	(void)strlcpy(name, "large/", LARGE_NAME_SIZE);
 	id_format(id, name + 6);
 }
 
@@ -93,14 +93,16 @@ spool_finish(struct spool *sp, struct message *m)
 }
 
 void
-spool_note_rcpt(struct spool *sp, struct message *m, struct rcpt *r,
-    enum rcpt_state state, int64_t next_ms, const struct spool_attempt *attempt)
+spool_note_rcpt(struct spool *sp, struct rcpt *r, enum rcpt_state state,
+    int64_t next_ms, const struct spool_attempt *attempt)
 {
 	struct brief_rcpt brief;
 	struct journal_rec rec;
+	struct message *m;
 	uint64_t pos;
 	char *text;
 
+	m = index_owner(r);
 	memset(&brief, 0, sizeof brief);
 	memset(&rec, 0, sizeof rec);
 	brief.rcpt = r->number;
@@ -197,6 +199,15 @@ free_pending(struct pending *p)
 	free(p->text);
 	free(p->brief);
 	free(p);
+}
+
+static void
+drop_pending(struct spool *sp, struct pending *p)
+{
+	TAILQ_REMOVE(&sp->pending, p, link);
+	if (!p->is_report)
+		sp->awaited--;
+	free_pending(p);
 }
 
 static struct pending *
@@ -393,34 +404,41 @@ large_synced(struct spool *sp, struct large *l, int error)
 
 /* ---- group commit ---- */
 
+/* Nothing of it will be found: it was not a report. */
+static void
+refuse_pending(struct spool *sp, struct pending *p, int error)
+{
+	struct message *m;
+	uint64_t id;
+	bool is_large;
+
+	m = p->m;
+	id = m->id;
+	is_large = (m->flags & MESSAGE_LARGE) != 0;
+	spool_close_body(sp, m);
+	index_free(&sp->index, m);
+	drop_pending(sp, p);
+	if (is_large)
+		spool_large_drop(sp, id);
+	sp->hooks.settled(sp->hooks.arg, id, error);
+}
+
 void
 spool_group_failed(void *arg, int error)
 {
 	struct spool *sp;
 	struct pending *p, *next;
-	uint64_t id;
-	bool is_large;
 
 	sp = arg;
 	compact_failed(sp);
 	TAILQ_FOREACH_SAFE(p, &sp->pending, link, next) {
 		if (!p->lost)
 			spool_account(sp, p->m, -1);
-		if (p->is_report) {
-			p->lost = true;
+		p->lost = true;
+		if (p->is_report)
 			sp->lost_reports = true;
-			continue;
-		}
-		sp->awaited--;
-		id = p->m->id;
-		is_large = (p->m->flags & MESSAGE_LARGE) != 0;
-		TAILQ_REMOVE(&sp->pending, p, link);
-		spool_close_body(sp, p->m);
-		index_free(&sp->index, p->m);
-		free_pending(p);
-		if (is_large)
-			spool_large_drop(sp, id);
-		sp->hooks.settled(sp->hooks.arg, id, error);
+		else
+			refuse_pending(sp, p, error);
 	}
 }
 
@@ -451,6 +469,20 @@ activate(struct spool *sp, struct message *m)
 }
 
 static void
+settle_pending(struct spool *sp, struct pending *p)
+{
+	uint64_t id;
+	bool is_report;
+
+	id = p->m->id;
+	is_report = p->is_report;
+	activate(sp, p->m);
+	drop_pending(sp, p);
+	if (!is_report)
+		sp->hooks.settled(sp->hooks.arg, id, 0);
+}
+
+static void
 settle(struct spool *sp)
 {
 	struct pending *p, *next;
@@ -462,28 +494,30 @@ settle(struct spool *sp)
 			continue;
 		if (p->mark > mark)
 			break;
-		TAILQ_REMOVE(&sp->pending, p, link);
-		activate(sp, p->m);
-		if (!p->is_report) {
-			sp->awaited--;
-			sp->hooks.settled(sp->hooks.arg, p->m->id, 0);
-		}
-		free_pending(p);
+		settle_pending(sp, p);
 	}
+}
+
+static void
+unlink_one(struct spool *sp, struct doomed *d)
+{
+	char name[LARGE_NAME_SIZE];
+
+	TAILQ_REMOVE(&sp->doomed, d, link);
+	large_name(d->id, name);
+	(void)sp->disk->unlinkat(sp->disk->arg, sp->dirfd, name);
+	free(d);
 }
 
 static void
 unlink_doomed(struct spool *sp)
 {
-	char name[LARGE_NAME_SIZE];
-	struct doomed *d;
+	struct doomed *d, *next;
 
-	while ((d = TAILQ_FIRST(&sp->doomed)) != NULL &&
-	    d->mark <= journal_synced_mark(sp->journal)) {
-		TAILQ_REMOVE(&sp->doomed, d, link);
-		large_name(d->id, name);
-		(void)sp->disk->unlinkat(sp->disk->arg, sp->dirfd, name);
-		free(d);
+	TAILQ_FOREACH_SAFE(d, &sp->doomed, link, next) {
+		if (d->mark > journal_synced_mark(sp->journal))
+			break;
+		unlink_one(sp, d);
 	}
 }
 

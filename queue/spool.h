@@ -227,10 +227,16 @@ struct spool_filter {
 	int64_t uid;        /* submitter; -1: any */
 };
 
-/* Where a listing stands; zero: at the start. Survives any change. */
+/*
+ * Where a listing or an order stands; zero to begin. Survives any change of
+ * the queue. The caller sets "budget" before each call: how many recipients
+ * may be looked at; it is used up, so that a listing is spread over turns.
+ */
 struct spool_cursor {
 	uint64_t id;
 	uint32_t rcpt;
+	int budget;
+	uint64_t done; /* by spool_act(): recipients */
 };
 
 struct spool_entry {
@@ -245,15 +251,13 @@ struct spool_entry {
 };
 
 /*
- * The next recipient that passes the filter, by age. Looks at "budget"
- * recipients at most and takes from it what it used, so that a caller can
- * spread a listing over many turns.
+ * The next recipient that passes the filter, by age.
  *
  * returns  1: *entry is set, valid until the next call of the spool;
  *          0: the end; -1: budget used up, call again
  */
 int spool_list(struct spool *, const struct spool_filter *,
-    struct spool_cursor *, int *budget, struct spool_entry *entry);
+    struct spool_cursor *, struct spool_entry *entry);
 
 /*
  * The attempts of a recipient, oldest first. "each" may not call the spool.
@@ -267,15 +271,14 @@ int spool_body(struct spool *, uint64_t id);
 enum spool_act { ACT_RETRY, ACT_HOLD, ACT_RELEASE, ACT_REMOVE, ACT_BOUNCE };
 
 /*
- * Do it to all that pass the filter, from the cursor on; cursor and budget
- * as in spool_list(). Acts at once and survives a restart. A recipient under
- * way is dealt with when its result is in.
+ * Do it to all that pass the filter, from the cursor on. Acts at once and
+ * survives a restart. A recipient under way is dealt with when its result is
+ * in.
  *
- * done     counts recipients
  * returns  0: complete; -1: budget used up, call again
  */
 int spool_act(struct spool *, enum spool_act, const struct spool_filter *,
-    struct spool_cursor *, int *budget, int64_t now_ms, uint64_t *done);
+    struct spool_cursor *, int64_t now_ms);
 
 struct spool_counts {
 	uint64_t messages;

@@ -108,7 +108,7 @@ spool_damaged(struct spool *sp, struct message *m)
 	char name[8 + ID_SIZE];
 	uint16_t i;
 
-	memcpy(name, "damaged/", 8);
+	(void)strlcpy(name, "damaged/", sizeof name);
 	id_format(m->id, name + 8);
 	spool_tell(sp, "message %s is damaged on disk and given up; %s %s",
 	    name + 8,

@@ -36,16 +36,16 @@ copies_may_exist(const struct spool *sp, const struct segment *but)
 }
 
 bool
-spool_keep(void *arg, uint32_t type, uint64_t id, uint64_t pos,
-    const void *brief, uint32_t len)
+spool_keep(void *arg, const struct seg_entry *entry, const void *brief,
+    uint64_t pos)
 {
 	struct brief_done done;
 	struct message *m;
 	struct spool *sp;
 
 	sp = arg;
-	m = index_find(&sp->index, id);
-	switch (type) {
+	m = index_find(&sp->index, entry->id);
+	switch (entry->type) {
 	case REC_MESSAGE:
 		return m != NULL && m->where == pos;
 	case REC_OUTCOME:
@@ -54,7 +54,8 @@ spool_keep(void *arg, uint32_t type, uint64_t id, uint64_t pos,
 		return m != NULL;
 	case REC_DONE:
 		/* Its message was in this very segment: both are left out. */
-		return m == NULL && record_done(brief, len, &done) == 0 &&
+		return m == NULL &&
+		    record_done(brief, entry->brief_len, &done) == 0 &&
 		    (done.seq != JOURNAL_SEQ(pos) || sp->compact.seq != 0 ||
 			copies_may_exist(sp, NULL));
 	default:

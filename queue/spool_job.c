@@ -33,7 +33,7 @@ add_job(struct spool *sp, struct job *job)
 
 	if (sp->job_count == sp->job_room) {
 		room = sp->job_room == 0 ? 64 : sp->job_room * 2;
-		grown = reallocarray(sp->jobs, room, sizeof *grown);
+		grown = reallocarray(sp->jobs, room, sizeof(void *));
 		if (grown == NULL)
 			return -1;
 		for (i = sp->job_room; i < room; i++)
@@ -267,17 +267,13 @@ spool_next(struct spool *sp, int64_t now_ms, bool proven, struct spool_job *out)
 
 /* ---- results ---- */
 
+/* next_ms: of a deferral; else 0. */
 static void
-tell_change(struct spool *sp, const struct job *job, uint32_t rcpt,
-    enum rcpt_event event, const struct spool_result *result, int64_t next_ms)
+tell_change(struct spool *sp, const struct job *job, struct spool_change change,
+    int64_t next_ms)
 {
-	struct spool_change change;
-
-	change.event = event;
 	change.env = &job->env;
-	change.rcpt = rcpt;
-	change.result = result;
-	change.attempts = job->m->rcpts[rcpt].attempts;
+	change.attempts = job->m->rcpts[change.rcpt].attempts;
 	change.next_ms = next_ms;
 	sp->hooks.changed(sp->hooks.arg, &change);
 }
@@ -329,10 +325,10 @@ obey(struct spool *sp, struct job *job, struct rcpt *r,
 	r->order = 0;
 	if (order == EVENT_HOLD) {
 		index_move(&sp->index, r, RCPT_HELD, 0, false);
-		spool_note_rcpt(sp, job->m, r, RCPT_HELD, 0, attempt);
+		spool_note_rcpt(sp, r, RCPT_HELD, 0, attempt);
 	} else if (order == EVENT_REMOVE) {
 		end_rcpt(sp, job->m, r);
-		spool_note_rcpt(sp, job->m, r, RCPT_DONE, 0, attempt);
+		spool_note_rcpt(sp, r, RCPT_DONE, 0, attempt);
 	} else if (order == EVENT_BOUNCED) {
 		end_rcpt(sp, job->m, r);
 		if (attempt == NULL) {
@@ -360,10 +356,14 @@ defer_rcpt(struct spool *sp, struct job *job, struct rcpt *r,
 	if (event == EVENT_FAILED_RCPT || next <= sp->now_ms)
 		next = sp->now_ms +
 		    retry_delay_ms(&conf, r->attempts, arc4random());
-	tell_change(sp, job, r->number, event, &attempt->result, next);
+	tell_change(sp, job,
+	    (struct spool_change){ .event = event,
+		.rcpt = r->number,
+		.result = &attempt->result },
+	    next);
 	if (obey(sp, job, r, attempt))
 		return;
-	spool_note_rcpt(sp, job->m, r, RCPT_DEFERRED, next, attempt);
+	spool_note_rcpt(sp, r, RCPT_DEFERRED, next, attempt);
 	/* Where the destination is at fault, its line waits as one. */
 	if (event == EVENT_FAILED_DEST && index_is_down(dest))
 		index_move(&sp->index, r, RCPT_READY, 0, false);
@@ -385,21 +385,32 @@ apply_result(struct spool *sp, struct job *job, struct rcpt *r,
 	if (attempt->result.enforce)
 		r->flags |= RCPT_ENFORCE;
 	if (event == EVENT_DELIVERED) {
-		tell_change(sp, job, r->number, event, &attempt->result, 0);
+		tell_change(sp, job,
+		    (struct spool_change){ .event = event,
+			.rcpt = r->number,
+			.result = &attempt->result },
+		    0);
 		end_rcpt(sp, job->m, r);
 		if (attempt->result.relayed)
 			spool_add_told(&job->told, r->number, REPORT_RELAYED,
 			    attempt);
 		if (job->m->alive > 0)
-			spool_note_rcpt(sp, job->m, r, RCPT_DONE, 0, attempt);
+			spool_note_rcpt(sp, r, RCPT_DONE, 0, attempt);
 	} else if (event == EVENT_BOUNCED) {
-		tell_change(sp, job, r->number, event, &attempt->result, 0);
+		tell_change(sp, job,
+		    (struct spool_change){ .event = event,
+			.rcpt = r->number,
+			.result = &attempt->result },
+		    0);
 		end_rcpt(sp, job->m, r);
 		spool_add_told(&job->told, r->number, REPORT_BOUNCE, attempt);
 	} else if ((r->flags & RCPT_FINAL) != 0) {
 		expired = *attempt;
 		expired.result.outcome = OUTCOME_BOUNCED;
-		tell_change(sp, job, r->number, EVENT_EXPIRED, &expired.result,
+		tell_change(sp, job,
+		    (struct spool_change){ .event = EVENT_EXPIRED,
+			.rcpt = r->number,
+			.result = &expired.result },
 		    0);
 		end_rcpt(sp, job->m, r);
 		spool_add_told(&job->told, r->number, REPORT_BOUNCE, attempt);
@@ -468,7 +479,7 @@ note_told(struct spool *sp, struct job *job)
 		return; /* `done` says it all */
 	TAILQ_FOREACH(told, &job->told, link)
 		if (told->kind == REPORT_BOUNCE)
-			spool_note_rcpt(sp, job->m, &job->m->rcpts[told->rcpt],
+			spool_note_rcpt(sp, &job->m->rcpts[told->rcpt],
 			    RCPT_DONE, 0, &told->attempt);
 }
 

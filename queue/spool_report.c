@@ -9,7 +9,7 @@
 #include "queue/dsn.h"
 #include "queue/spool_state.h"
 
-#define CONTENT_MOST (256U * 1024) /* bytes of an original that go along */
+#define CONTENT_MOST 262144 /* bytes of an original that go along */
 
 void
 spool_given_up(struct spool_attempt *attempt, int64_t now_ms)
@@ -50,12 +50,11 @@ spool_add_told(struct told_list *list, uint32_t rcpt, enum spool_report kind,
 void
 free_told(struct told_list *list)
 {
-	struct told *told;
+	struct told *told, *next;
 
-	while ((told = TAILQ_FIRST(list)) != NULL) {
-		TAILQ_REMOVE(list, told, link);
+	TAILQ_FOREACH_SAFE(told, list, link, next)
 		free(told);
-	}
+	TAILQ_INIT(list);
 }
 
 /* ---- the original's content ---- */

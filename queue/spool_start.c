@@ -323,28 +323,29 @@ spool_open(int dirfd, const struct disk *disk, const struct spool_conf *conf,
 }
 
 static void
+free_large(struct large *l)
+{
+	(void)close(l->fd);
+	envelope_clear(&l->env);
+	free(l);
+}
+
+static void
 free_lists(struct spool *sp)
 {
-	struct pending *p;
-	struct doomed *d;
-	struct large *l;
+	struct pending *p, *next_p;
+	struct doomed *d, *next_d;
+	struct large *l, *next_l;
 
-	while ((p = TAILQ_FIRST(&sp->pending)) != NULL) {
-		TAILQ_REMOVE(&sp->pending, p, link);
+	TAILQ_FOREACH_SAFE(p, &sp->pending, link, next_p) {
 		free(p->text);
 		free(p->brief);
 		free(p);
 	}
-	while ((d = TAILQ_FIRST(&sp->doomed)) != NULL) {
-		TAILQ_REMOVE(&sp->doomed, d, link);
+	TAILQ_FOREACH_SAFE(d, &sp->doomed, link, next_d)
 		free(d);
-	}
-	while ((l = TAILQ_FIRST(&sp->large)) != NULL) {
-		TAILQ_REMOVE(&sp->large, l, link);
-		(void)close(l->fd);
-		envelope_clear(&l->env);
-		free(l);
-	}
+	TAILQ_FOREACH_SAFE(l, &sp->large, link, next_l)
+		free_large(l);
 }
 
 void

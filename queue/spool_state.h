@@ -15,7 +15,7 @@
 #include "queue/retry.h"
 #include "queue/spool.h"
 
-#define SPOOL_BODIES 512   /* memfds kept for first attempts */
+#define SPOOL_BODIES 512    /* memfds kept for first attempts */
 #define SPOOL_LARGE_SYNC 64 /* large files synced in one group */
 #define LARGE_NAME_SIZE (ID_SIZE + 6)
 
@@ -141,8 +141,8 @@ void large_name(uint64_t id, char name[LARGE_NAME_SIZE]);
 void spool_tell(struct spool *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Write down a recipient's state; "attempt" may be NULL. */
-void spool_note_rcpt(struct spool *, struct message *, struct rcpt *,
-    enum rcpt_state, int64_t next_ms, const struct spool_attempt *attempt);
+void spool_note_rcpt(struct spool *, struct rcpt *, enum rcpt_state,
+    int64_t next_ms, const struct spool_attempt *attempt);
 /* The group is lost; a hook of the journal. */
 void spool_group_failed(void *arg, int error);
 
@@ -167,8 +167,8 @@ void jobs_free(struct spool *);
 void spool_arm(struct spool *, struct message *);
 
 /* Give it up: an attempt of the past, or none, says why. */
-void spool_expire(struct spool *, struct message *, const struct envelope *,
-    struct rcpt *, enum rcpt_event, struct told_list *);
+void spool_expire(struct spool *, const struct envelope *, struct rcpt *,
+    enum rcpt_event, struct told_list *);
 
 /* ---- spool_report.c ---- */
 
@@ -187,8 +187,8 @@ void spool_report(struct spool *, struct message *, const struct envelope *,
 void compact_failed(struct spool *);
 void compact_synced(struct spool *);
 /* Will a restart want this record of a segment to be sealed? */
-bool spool_keep(void *arg, uint32_t type, uint64_t id, uint64_t pos,
-    const void *brief, uint32_t len);
+bool spool_keep(void *arg, const struct seg_entry *, const void *brief,
+    uint64_t pos);
 
 /* ---- spool_view.c ---- */
 

@@ -62,8 +62,8 @@ spool_arm(struct spool *sp, struct message *m)
 /* ---- expiry ---- */
 
 void
-spool_expire(struct spool *sp, struct message *m, const struct envelope *env,
-    struct rcpt *r, enum rcpt_event event, struct told_list *told)
+spool_expire(struct spool *sp, const struct envelope *env, struct rcpt *r,
+    enum rcpt_event event, struct told_list *told)
 {
 	struct spool_attempt last;
 	struct spool_change change;
@@ -91,14 +91,14 @@ spool_expire(struct spool *sp, struct message *m, const struct envelope *env,
 	change.next_ms = 0;
 	sp->hooks.changed(sp->hooks.arg, &change);
 	index_move(&sp->index, r, RCPT_DONE, 0, false);
-	m->alive--;
+	index_owner(r)->alive--;
 	free(text);
 }
 
 /* Under an enforce policy a last attempt looks at the policy anew first
  * (RFC 8461 5.1). */
 static bool
-try_once_more(struct spool *sp, struct message *m, struct rcpt *r)
+try_once_more(struct spool *sp, struct rcpt *r)
 {
 	struct dest *dest;
 	bool was_down;
@@ -112,7 +112,7 @@ try_once_more(struct spool *sp, struct message *m, struct rcpt *r)
 	index_dest_down(&sp->index, dest, was_down);
 	index_move(&sp->index, r, RCPT_READY, 0, true);
 	index_settle(&sp->index, dest, sp->now_ms);
-	spool_note_rcpt(sp, m, r, RCPT_READY, 0, NULL);
+	spool_note_rcpt(sp, r, RCPT_READY, 0, NULL);
 	return true;
 }
 
@@ -147,15 +147,15 @@ expire_message(struct spool *sp, struct message *m)
 	for (i = 0; i < m->count; i++) {
 		r = &m->rcpts[i];
 		if (r->state != RCPT_DONE && may_expire(sp, m, r) &&
-		    !try_once_more(sp, m, r))
-			spool_expire(sp, m, &env, r, EVENT_EXPIRED, &told);
+		    !try_once_more(sp, r))
+			spool_expire(sp, &env, r, EVENT_EXPIRED, &told);
 	}
 	spool_report(sp, m, &env, &told);
 	if (m->alive == 0 && m->jobs == 0)
 		spool_finish(sp, m);
 	else
 		TAILQ_FOREACH(t, &told, link)
-			spool_note_rcpt(sp, m, &m->rcpts[t->rcpt], RCPT_DONE, 0,
+			spool_note_rcpt(sp, &m->rcpts[t->rcpt], RCPT_DONE, 0,
 			    &t->attempt);
 	free_told(&told);
 	envelope_clear(&env);

@@ -121,17 +121,17 @@ rcpt_passes(const struct spool_filter *f, const struct rcpt *r)
 /* The next of one message; the cursor goes behind it. */
 static struct rcpt *
 match_in(const struct spool_filter *f, struct message *m,
-    struct spool_cursor *cursor, int *budget)
+    struct spool_cursor *cursor)
 {
 	struct rcpt *r;
 
 	if (!message_passes(f, m)) {
 		cursor->rcpt = m->count;
-		(*budget)--;
+		cursor->budget--;
 	}
-	while (cursor->rcpt<m->count && * budget> 0) {
+	while (cursor->rcpt < m->count && cursor->budget > 0) {
 		r = &m->rcpts[cursor->rcpt++];
-		(*budget)--;
+		cursor->budget--;
 		if (rcpt_passes(f, r))
 			return r;
 	}
@@ -144,11 +144,11 @@ match_in(const struct spool_filter *f, struct message *m,
 
 /*
  * The next recipient from the cursor on that passes, and the cursor behind
- * it. NULL: the end, or *budget is used up (then it is 0).
+ * it. NULL: the end, or the budget is used up (then it is 0).
  */
 static struct rcpt *
 next_match(struct spool *sp, const struct spool_filter *f,
-    struct spool_cursor *cursor, int *budget, struct message **found)
+    struct spool_cursor *cursor, struct message **found)
 {
 	struct message *m;
 	struct rcpt *r;
@@ -157,14 +157,14 @@ next_match(struct spool *sp, const struct spool_filter *f,
 		cursor->id = f->id;
 		cursor->rcpt = 0;
 	}
-	while (*budget > 0) {
+	while (cursor->budget > 0) {
 		m = index_from(&sp->index, cursor->id);
 		if (m == NULL || (f->id != 0 && m->id > f->id))
 			return NULL;
 		if (m->id != cursor->id)
 			cursor->rcpt = 0;
 		cursor->id = m->id;
-		r = match_in(f, m, cursor, budget);
+		r = match_in(f, m, cursor);
 		if (r != NULL) {
 			*found = m;
 			return r;
@@ -254,15 +254,15 @@ view_rcpt(struct spool *sp, const struct rcpt *r, struct spool_entry *entry)
 
 int
 spool_list(struct spool *sp, const struct spool_filter *f,
-    struct spool_cursor *cursor, int *budget, struct spool_entry *entry)
+    struct spool_cursor *cursor, struct spool_entry *entry)
 {
 	struct message *m;
 	struct rcpt *r;
 
 	for (;;) {
-		r = next_match(sp, f, cursor, budget, &m);
+		r = next_match(sp, f, cursor, &m);
 		if (r == NULL)
-			return *budget > 0 ? 0 : -1;
+			return cursor->budget > 0 ? 0 : -1;
 		/* Damage is found by the next attempt; here it is skipped. */
 		if (!view_message(sp, m))
 			continue;
@@ -303,7 +303,7 @@ order_rcpt(struct spool *sp, enum spool_act act, struct message *m,
 	dest = r->domain->dest;
 	step = outcome_step((enum rcpt_state)r->state, events[act]);
 	if (act == ACT_BOUNCE) {
-		spool_expire(sp, m, &sp->view, r, EVENT_BOUNCED, told);
+		spool_expire(sp, &sp->view, r, EVENT_BOUNCED, told);
 		return;
 	}
 	if (act == ACT_RETRY)
@@ -314,7 +314,7 @@ order_rcpt(struct spool *sp, enum spool_act act, struct message *m,
 		m->alive--;
 	index_move(&sp->index, r, step->next, 0, false);
 	if (step->next != RCPT_DONE || m->alive > 0)
-		spool_note_rcpt(sp, m, r, step->next, 0, NULL);
+		spool_note_rcpt(sp, r, step->next, 0, NULL);
 	index_settle(&sp->index, dest, sp->now_ms);
 }
 
@@ -343,14 +343,14 @@ order_message(struct spool *sp, struct message *m, struct told_list *told)
 		spool_finish(sp, m);
 	else
 		TAILQ_FOREACH(t, told, link)
-			spool_note_rcpt(sp, m, &m->rcpts[t->rcpt], RCPT_DONE, 0,
+			spool_note_rcpt(sp, &m->rcpts[t->rcpt], RCPT_DONE, 0,
 			    &t->attempt);
 	free_told(told);
 }
 
 int
 spool_act(struct spool *sp, enum spool_act act, const struct spool_filter *f,
-    struct spool_cursor *cursor, int *budget, int64_t now_ms, uint64_t *done)
+    struct spool_cursor *cursor, int64_t now_ms)
 {
 	struct told_list told;
 	struct message *m, *last;
@@ -359,7 +359,7 @@ spool_act(struct spool *sp, enum spool_act act, const struct spool_filter *f,
 	sp->now_ms = now_ms;
 	TAILQ_INIT(&told);
 	last = NULL;
-	while ((r = next_match(sp, f, cursor, budget, &m)) != NULL) {
+	while ((r = next_match(sp, f, cursor, &m)) != NULL) {
 		if (last != NULL && last != m)
 			order_message(sp, last, &told);
 		last = NULL;
@@ -370,7 +370,7 @@ spool_act(struct spool *sp, enum spool_act act, const struct spool_filter *f,
 		    strcasecmp(f->sender, sp->view.sender) != 0)
 			continue;
 		last = m;
-		(*done)++;
+		cursor->done++;
 		if (r->state == RCPT_SENDING)
 			order_later(act, r);
 		else
@@ -378,7 +378,7 @@ spool_act(struct spool *sp, enum spool_act act, const struct spool_filter *f,
 	}
 	if (last != NULL)
 		order_message(sp, last, &told);
-	return *budget > 0 ? 0 : -1;
+	return cursor->budget > 0 ? 0 : -1;
 }
 
 /* ---- counts ---- */

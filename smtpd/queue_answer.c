@@ -35,7 +35,6 @@ struct answer {
 	struct spool_filter filter;
 	struct spool_cursor cursor;
 	char after[SPOOL_DEST_SIZE]; /* the last destination written */
-	uint64_t done;
 	enum stage stage;
 	int body; /* fd; -1: none */
 	off_t at;
@@ -109,11 +108,11 @@ list_queue(struct answer *a)
 	struct spool *spool = a->all->view.spool;
 	int64_t now_ms = ev_wall_ms();
 	struct spool_entry entry;
-	int budget = TURN_BUDGET, more;
+	int more;
 
+	a->cursor.budget = TURN_BUDGET;
 	while (io_pending(a->io) < PAGE_BYTES) {
-		more =
-		    spool_list(spool, &a->filter, &a->cursor, &budget, &entry);
+		more = spool_list(spool, &a->filter, &a->cursor, &entry);
 		if (more != 1) {
 			if (more == 0)
 				end_well(a);
@@ -195,12 +194,11 @@ show_message(struct answer *a)
 	struct spool *spool = a->all->view.spool;
 	struct spool_entry entry;
 	struct json *j = NULL;
-	int budget, more;
+	int more;
 
 	for (;;) {
-		budget = TURN_BUDGET;
-		more =
-		    spool_list(spool, &a->filter, &a->cursor, &budget, &entry);
+		a->cursor.budget = TURN_BUDGET;
+		more = spool_list(spool, &a->filter, &a->cursor, &entry);
 		if (more == 0)
 			break;
 		if (more == -1)
@@ -285,21 +283,21 @@ static void
 act_on_queue(struct answer *a)
 {
 	const struct queue_view *view = &a->all->view;
-	int budget = TURN_BUDGET;
 	struct json *j;
 
+	a->cursor.budget = TURN_BUDGET;
 	if (spool_act(view->spool, act_of(a->ask.verb), &a->filter, &a->cursor,
-		&budget, ev_wall_ms(), &a->done) == -1)
+		ev_wall_ms()) == -1)
 		return;
 	view->changed(view->arg);
-	if (a->done == 0 && strcmp(a->ask.what, "all") != 0) {
+	if (a->cursor.done == 0 && strcmp(a->ask.what, "all") != 0) {
 		end_with_error(a,
 		    a->filter.id != 0 ? "no such message in the queue"
 				      : "nothing is queued for that domain");
 		return;
 	}
 	j = new_object(a);
-	json_number(j, "recipients", (int64_t)a->done);
+	json_number(j, "recipients", (int64_t)a->cursor.done);
 	json_end(j);
 	put_json(a);
 	end_well(a);

@@ -49,15 +49,12 @@ sick_pwrite(void *arg, int fd, const void *bytes, size_t len, int64_t at)
 }
 
 static bool
-keep(void *arg, uint32_t type, uint64_t id, uint64_t pos, const void *brief,
-    uint32_t len)
+keep(void *arg, const struct seg_entry *entry, const void *brief, uint64_t pos)
 {
 	(void)arg;
-	(void)type;
-	(void)id;
-	(void)pos;
+	(void)entry;
 	(void)brief;
-	(void)len;
+	(void)pos;
 	return !w.drop;
 }
 

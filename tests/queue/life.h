@@ -172,14 +172,10 @@ hold(const char *domain)
 {
 	struct spool_filter f = { 0, domain, NULL, -1, -1 };
 	struct spool_cursor cursor;
-	uint64_t done;
-	int budget;
 
 	memset(&cursor, 0, sizeof cursor);
-	done = 0;
-	budget = 1000;
-	(void)spool_act(w.box.sp, ACT_HOLD, &f, &cursor, &budget, w.box.now,
-	    &done);
+	cursor.budget = 1000;
+	(void)spool_act(w.box.sp, ACT_HOLD, &f, &cursor, w.box.now);
 }
 
 static void
@@ -233,12 +229,11 @@ state_of(uint64_t id)
 	struct spool_filter f = { 0, NULL, NULL, -1, -1 };
 	struct spool_cursor cursor;
 	struct spool_entry entry;
-	int budget;
 
 	f.id = id;
 	memset(&cursor, 0, sizeof cursor);
-	budget = 100;
-	if (spool_list(w.box.sp, &f, &cursor, &budget, &entry) != 1)
+	cursor.budget = 100;
+	if (spool_list(w.box.sp, &f, &cursor, &entry) != 1)
 		return -1;
 	return (int)entry.state;
 }
@@ -274,11 +269,11 @@ check_bodies(void)
 	struct spool_cursor cursor;
 	struct spool_entry entry;
 	struct stat st;
-	int budget, fd;
+	int fd;
 
 	memset(&cursor, 0, sizeof cursor);
-	budget = 10000;
-	while (spool_list(w.box.sp, &f, &cursor, &budget, &entry) == 1) {
+	cursor.budget = 10000;
+	while (spool_list(w.box.sp, &f, &cursor, &entry) == 1) {
 		fd = spool_body(w.box.sp, entry.env->id);
 		t_true(fd != -1 && fstat(fd, &st) == 0 &&
 		    (uint64_t)st.st_size == entry.env->size);

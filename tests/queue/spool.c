@@ -337,8 +337,7 @@ orders(void)
 	struct spool_cursor cursor;
 	struct spool_job job;
 	struct box b;
-	uint64_t done, id;
-	int budget;
+	uint64_t id;
 
 	t_case("hold stops attempts and survives a restart");
 	box_init(&b);
@@ -346,12 +345,10 @@ orders(void)
 	id = box_mail(&b, "a@one.example", "b@two.example");
 	(void)box_mail(&b, "a@one.example", "c@three.example");
 	memset(&cursor, 0, sizeof cursor);
-	done = 0;
-	budget = 100;
+	cursor.budget = 100;
 	all.domain = "two.example";
-	t_int(spool_act(b.sp, ACT_HOLD, &all, &cursor, &budget, b.now, &done),
-	    0);
-	t_int(done, 1);
+	t_int(spool_act(b.sp, ACT_HOLD, &all, &cursor, b.now), 0);
+	t_int(cursor.done, 1);
 	box_sync(&b);
 	box_reopen(&b);
 	t_int(box_count(&b, RCPT_HELD), 1);
@@ -372,23 +369,21 @@ orders(void)
 	all.id = id;
 	all.sender = "z@one.example";
 	memset(&cursor, 0, sizeof cursor);
-	t_int(spool_act(b.sp, ACT_RELEASE, &all, &cursor, &budget, b.now,
-		  &done),
-	    0);
+	cursor.budget = 1000;
+	t_int(spool_act(b.sp, ACT_RELEASE, &all, &cursor, b.now), 0);
 	t_int(box_count(&b, RCPT_HELD), 1);
 	all.sender = "A@one.example";
 	memset(&cursor, 0, sizeof cursor);
-	t_int(spool_act(b.sp, ACT_RELEASE, &all, &cursor, &budget, b.now,
-		  &done),
-	    0);
+	cursor.budget = 1000;
+	t_int(spool_act(b.sp, ACT_RELEASE, &all, &cursor, b.now), 0);
 	t_int(box_count(&b, RCPT_READY), 1);
 
 	t_case(
 	    "an order that meets a recipient under way waits for its result");
 	t_int(spool_next(b.sp, b.now, false, &job), 1);
 	memset(&cursor, 0, sizeof cursor);
-	t_int(spool_act(b.sp, ACT_REMOVE, &all, &cursor, &budget, b.now, &done),
-	    0);
+	cursor.budget = 1000;
+	t_int(spool_act(b.sp, ACT_REMOVE, &all, &cursor, b.now), 0);
 	t_int(box_messages(&b), 1);
 	box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_RECIPIENT, "remote-4xx");
 	t_int(box_messages(&b), 0);
@@ -402,14 +397,14 @@ orders(void)
 	all.uid = -1;
 	all.domain = "three.example";
 	memset(&cursor, 0, sizeof cursor);
-	t_int(spool_act(b.sp, ACT_BOUNCE, &all, &cursor, &budget, b.now, &done),
-	    0);
+	cursor.budget = 1000;
+	t_int(spool_act(b.sp, ACT_BOUNCE, &all, &cursor, b.now), 0);
 	t_int(b.reports[REPORT_BOUNCE], 1);
 	all.domain = NULL;
 	memset(&cursor, 0, sizeof cursor);
+	cursor.budget = 1000;
 	box_sync(&b);
-	t_int(spool_act(b.sp, ACT_REMOVE, &all, &cursor, &budget, b.now, &done),
-	    0);
+	t_int(spool_act(b.sp, ACT_REMOVE, &all, &cursor, b.now), 0);
 	t_int(box_messages(&b), 0);
 	box_sync(&b);
 	box_reopen(&b);
@@ -433,7 +428,7 @@ listed(void)
 	struct spool_job job;
 	struct box b;
 	uint64_t id;
-	int budget, n, i, result;
+	int n, i, result;
 
 	t_case("a listing goes on page by page, each recipient once");
 	box_init(&b);
@@ -442,10 +437,10 @@ listed(void)
 		id = box_mail(&b, "a@one.example",
 		    "b@two.example c@via.example");
 	memset(&cursor, 0, sizeof cursor);
+	cursor.budget = 1000;
 	for (n = 0;;) {
-		budget = 3;
-		while ((result = spool_list(b.sp, &all, &cursor, &budget,
-			    &entry)) == 1)
+		cursor.budget = 3;
+		while ((result = spool_list(b.sp, &all, &cursor, &entry)) == 1)
 			n++;
 		if (result == 0)
 			break;
@@ -455,8 +450,8 @@ listed(void)
 	t_case("a filter takes a recipient's domain or its next hop");
 	all.domain = "relay.example:587";
 	memset(&cursor, 0, sizeof cursor);
-	budget = 1000;
-	for (n = 0; spool_list(b.sp, &all, &cursor, &budget, &entry) == 1; n++)
+	cursor.budget = 1000;
+	for (n = 0; spool_list(b.sp, &all, &cursor, &entry) == 1; n++)
 		t_str(entry.env->rcpts[entry.rcpt].address, "c@via.example");
 	t_int(n, 20);
 
@@ -471,7 +466,8 @@ listed(void)
 	all.domain = NULL;
 	all.id = id;
 	memset(&cursor, 0, sizeof cursor);
-	t_int(spool_list(b.sp, &all, &cursor, &budget, &entry), 1);
+	cursor.budget = 1000;
+	t_int(spool_list(b.sp, &all, &cursor, &entry), 1);
 	t_str(entry.last->reason, "remote-4xx");
 	t_str(entry.last->mx, "mx.example");
 	t_int(entry.attempts, 3);
