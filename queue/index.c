@@ -24,12 +24,13 @@ compare_domains(const struct domain *a, const struct domain *b)
 	return strcmp(a->name, b->name);
 }
 
-#define TREE(name, type, compare) \
-	RB_GENERATE_INTERNAL(name, type, node, compare, \
-	    __attribute__((unused)) static)
-TREE(message_tree, message, compare_messages)
-TREE(dest_tree, dest, compare_dests)
-TREE(domain_tree, domain, compare_domains)
+/* RB_GENERATE_STATIC() of libbsd 0.11 needs an __unused that it lacks. */
+RB_GENERATE_INTERNAL(message_tree, message, node, compare_messages,
+    static __attribute__((unused)))
+RB_GENERATE_INTERNAL(dest_tree, dest, node, compare_dests,
+    static __attribute__((unused)))
+RB_GENERATE_INTERNAL(domain_tree, domain, node, compare_domains,
+    static __attribute__((unused)))
 
 void
 index_init(struct index *ix, const struct index_hooks *hooks, int64_t now_ms)

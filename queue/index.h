@@ -28,10 +28,12 @@
 enum index_ring { RING_NONE, RING_PROVEN, RING_FRESH, RING_DEAD };
 #define RINGS 4
 
+TAILQ_HEAD(rcpt_line, rcpt);
+
 struct dest {
 	RB_ENTRY(dest) node;
 	TAILQ_ENTRY(dest) ring_link;
-	TAILQ_HEAD(, rcpt) line; /* READY, in the order in which to go */
+	struct rcpt_line line; /* READY, in the order in which to go */
 	struct wheel_node timer;
 	struct limit limit;
 	uint64_t counts[RCPT_STATES];

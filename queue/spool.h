@@ -202,14 +202,14 @@ int spool_next(struct spool *, int64_t now_ms, bool proven, struct spool_job *);
 size_t spool_jobs(const struct spool *);
 size_t spool_jobs_unproven(const struct spool *);
 
-/* 0, or -1: no such job or recipient, or it had its result. */
-int spool_result(struct spool *, uint64_t job, uint32_t rcpt,
+/* 0, or -1: no such job (by its number) or recipient, or it had its result. */
+int spool_result(struct spool *, uint64_t number, uint32_t rcpt,
     const struct spool_result *, int64_t now_ms);
 /*
  * The job is over. Recipients without a result are ready again. -1: no such
  * job.
  */
-int spool_job_end(struct spool *, uint64_t job, int64_t now_ms);
+int spool_job_end(struct spool *, uint64_t number, int64_t now_ms);
 
 /* What time brings: due, expired, late. Cheap if nothing is. */
 void spool_tick(struct spool *, int64_t now_ms);
@@ -299,8 +299,7 @@ struct spool_dest {
 	uint64_t oldest;    /* no message of it has an older id; 0: none */
 };
 /* Destinations by name: "after" is the last key seen, "" to begin. false: the
- * end. *dest is valid until the next call of the spool. */
-bool spool_dest_next(struct spool *, const char *after,
-    struct spool_dest *dest);
+ * end. *out is valid until the next call of the spool. */
+bool spool_dest_next(struct spool *, const char *after, struct spool_dest *out);
 
 #endif

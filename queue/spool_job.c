@@ -103,7 +103,8 @@ spool_jobs_unproven(const struct spool *sp)
 
 /* Recipients of "m" that can go in one job to "dest". */
 static int
-gather(struct job *job, struct message *m, struct dest *dest, uint16_t first)
+gather(struct job *job, struct message *m, const struct dest *dest,
+    uint16_t first)
 {
 	struct rcpt *r;
 	size_t most;
@@ -114,6 +115,7 @@ gather(struct job *job, struct message *m, struct dest *dest, uint16_t first)
 	job->done = calloc(most, sizeof *job->done);
 	if (job->rcpts == NULL || job->done == NULL)
 		return -1;
+	/* cppcheck-suppress knownConditionTrueFalse ; count grows below */
 	for (i = first; i < m->count && job->count < most; i++) {
 		r = &m->rcpts[i];
 		if (r->state == RCPT_READY && r->domain->dest == dest)

@@ -52,8 +52,9 @@ free_told(struct told_list *list)
 {
 	struct told *told, *next;
 
-	TAILQ_FOREACH_SAFE(told, list, link, next)
+	TAILQ_FOREACH_SAFE(told, list, link, next) {
 		free(told);
+	}
 	TAILQ_INIT(list);
 }
 

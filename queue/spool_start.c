@@ -342,10 +342,12 @@ free_lists(struct spool *sp)
 		free(p->brief);
 		free(p);
 	}
-	TAILQ_FOREACH_SAFE(d, &sp->doomed, link, next_d)
+	TAILQ_FOREACH_SAFE(d, &sp->doomed, link, next_d) {
 		free(d);
-	TAILQ_FOREACH_SAFE(l, &sp->large, link, next_l)
+	}
+	TAILQ_FOREACH_SAFE(l, &sp->large, link, next_l) {
 		free_large(l);
+	}
 }
 
 void

@@ -137,7 +137,6 @@ void spool_account(struct spool *, const struct message *, int by);
 struct message *spool_message(struct spool *, uint64_t id, const void *brief,
     uint32_t len);
 void spool_close_body(struct spool *, struct message *);
-void large_name(uint64_t id, char name[LARGE_NAME_SIZE]);
 void spool_tell(struct spool *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Write down a recipient's state; "attempt" may be NULL. */
@@ -145,6 +144,12 @@ void spool_note_rcpt(struct spool *, struct rcpt *, enum rcpt_state,
     int64_t next_ms, const struct spool_attempt *attempt);
 /* The group is lost; a hook of the journal. */
 void spool_group_failed(void *arg, int error);
+
+/* ---- spool_large.c ---- */
+
+void large_name(uint64_t id, char name[LARGE_NAME_SIZE]);
+/* Its file is durable (0), or is not: the record comes next, or never. */
+void large_synced(struct spool *, struct large *, int error);
 
 /* ---- spool_body.c ---- */
 

@@ -341,10 +341,12 @@ order_message(struct spool *sp, struct message *m, struct told_list *told)
 		spool_report(sp, m, &sp->view, told);
 	if (m->alive == 0 && m->jobs == 0)
 		spool_finish(sp, m);
-	else
-		TAILQ_FOREACH(t, told, link)
+	else {
+		TAILQ_FOREACH(t, told, link) {
 			spool_note_rcpt(sp, &m->rcpts[t->rcpt], RCPT_DONE, 0,
 			    &t->attempt);
+		}
+	}
 	free_told(told);
 }
 
