@@ -9,8 +9,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
-
+#include "mtasts/curl.h"
 #include "mtasts/match.h"
 #include "mtasts/policy.h"
 
@@ -43,6 +42,7 @@ TAILQ_HEAD(job_list, job);
 
 struct fetch {
 	struct fetch_hooks hooks;
+	struct curl curl;
 	CURLM *multi;
 	struct job_list waiting;
 	struct job_list running;
@@ -54,10 +54,10 @@ static void
 free_job(struct fetch *f, struct job *j)
 {
 	if (j->easy != NULL) {
-		curl_multi_remove_handle(f->multi, j->easy);
-		curl_easy_cleanup(j->easy);
+		f->curl.multi_remove_handle(f->multi, j->easy);
+		f->curl.easy_cleanup(j->easy);
 	}
-	curl_slist_free_all(j->hosts);
+	f->curl.slist_free_all(j->hosts);
 	free(j->body);
 	free(j);
 }
@@ -183,77 +183,82 @@ write_resolve(struct job *j, const struct sockaddr_storage *addrs, size_t count)
 static void
 set_http(struct job *j)
 {
+	const struct curl *curl = &j->owner->curl;
 	char url[HOST_SIZE + 64];
 
 	snprintf(url, sizeof(url), "https://%s/.well-known/mta-sts.txt",
 	    j->host);
-	curl_easy_setopt(j->easy, CURLOPT_URL, url);
-	curl_easy_setopt(j->easy, CURLOPT_PROTOCOLS_STR, "https");
-	curl_easy_setopt(j->easy, CURLOPT_REDIR_PROTOCOLS_STR, "https");
-	curl_easy_setopt(j->easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(j->easy, CURLOPT_HTTPGET, 1L);
-	curl_easy_setopt(j->easy, CURLOPT_HTTP_VERSION,
+	curl->easy_setopt(j->easy, CURLOPT_URL, url);
+	curl->easy_setopt(j->easy, CURLOPT_PROTOCOLS_STR, "https");
+	curl->easy_setopt(j->easy, CURLOPT_REDIR_PROTOCOLS_STR, "https");
+	curl->easy_setopt(j->easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl->easy_setopt(j->easy, CURLOPT_HTTPGET, 1L);
+	curl->easy_setopt(j->easy, CURLOPT_HTTP_VERSION,
 	    (long)CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(j->easy, CURLOPT_HTTP09_ALLOWED, 0L);
-	curl_easy_setopt(j->easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-	curl_easy_setopt(j->easy, CURLOPT_USERAGENT, "sealpost");
-	curl_easy_setopt(j->easy, CURLOPT_PROXY, "");
-	curl_easy_setopt(j->easy, CURLOPT_NOPROXY, "*");
-	curl_easy_setopt(j->easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	curl_easy_setopt(j->easy, CURLOPT_HSTS_CTRL, 0L);
-	curl_easy_setopt(j->easy, CURLOPT_MAXFILESIZE, (long)POLICY_BODY_MAX);
-	curl_easy_setopt(j->easy, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(j->easy, CURLOPT_WRITEDATA, j);
-	curl_easy_setopt(j->easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(j->easy, CURLOPT_HEADERDATA, j);
+	curl->easy_setopt(j->easy, CURLOPT_HTTP09_ALLOWED, 0L);
+	curl->easy_setopt(j->easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	curl->easy_setopt(j->easy, CURLOPT_USERAGENT, "sealpost");
+	curl->easy_setopt(j->easy, CURLOPT_PROXY, "");
+	curl->easy_setopt(j->easy, CURLOPT_NOPROXY, "*");
+	curl->easy_setopt(j->easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	curl->easy_setopt(j->easy, CURLOPT_HSTS_CTRL, 0L);
+	curl->easy_setopt(j->easy, CURLOPT_MAXFILESIZE, (long)POLICY_BODY_MAX);
+	curl->easy_setopt(j->easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl->easy_setopt(j->easy, CURLOPT_WRITEDATA, j);
+	curl->easy_setopt(j->easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl->easy_setopt(j->easy, CURLOPT_HEADERDATA, j);
 }
 
 static void
 set_net(struct job *j)
 {
-	curl_easy_setopt(j->easy, CURLOPT_RESOLVE, j->hosts);
-	curl_easy_setopt(j->easy, CURLOPT_DNS_CACHE_TIMEOUT, DNS_KEEP_S);
-	curl_easy_setopt(j->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	curl_easy_setopt(j->easy, CURLOPT_OPENSOCKETDATA, j);
-	curl_easy_setopt(j->easy, CURLOPT_FRESH_CONNECT, 1L);
-	curl_easy_setopt(j->easy, CURLOPT_FORBID_REUSE, 1L);
-	curl_easy_setopt(j->easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(j->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-	curl_easy_setopt(j->easy, CURLOPT_TIMEOUT, (long)FETCH_TOTAL_S);
-	curl_easy_setopt(j->easy, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
-	curl_easy_setopt(j->easy, CURLOPT_LOW_SPEED_TIME, SLOW_S);
-	curl_easy_setopt(j->easy, CURLOPT_ERRORBUFFER, j->why);
-	curl_easy_setopt(j->easy, CURLOPT_PRIVATE, j);
+	const struct curl *curl = &j->owner->curl;
+
+	curl->easy_setopt(j->easy, CURLOPT_RESOLVE, j->hosts);
+	curl->easy_setopt(j->easy, CURLOPT_DNS_CACHE_TIMEOUT, DNS_KEEP_S);
+	curl->easy_setopt(j->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl->easy_setopt(j->easy, CURLOPT_OPENSOCKETDATA, j);
+	curl->easy_setopt(j->easy, CURLOPT_FRESH_CONNECT, 1L);
+	curl->easy_setopt(j->easy, CURLOPT_FORBID_REUSE, 1L);
+	curl->easy_setopt(j->easy, CURLOPT_NOSIGNAL, 1L);
+	curl->easy_setopt(j->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+	curl->easy_setopt(j->easy, CURLOPT_TIMEOUT, (long)FETCH_TOTAL_S);
+	curl->easy_setopt(j->easy, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
+	curl->easy_setopt(j->easy, CURLOPT_LOW_SPEED_TIME, SLOW_S);
+	curl->easy_setopt(j->easy, CURLOPT_ERRORBUFFER, j->why);
+	curl->easy_setopt(j->easy, CURLOPT_PRIVATE, j);
 }
 
 static CURLcode
 set_tls(struct job *j)
 {
-	curl_easy_setopt(j->easy, CURLOPT_SSLVERSION,
+	const struct curl *curl = &j->owner->curl;
+
+	curl->easy_setopt(j->easy, CURLOPT_SSLVERSION,
 	    (long)CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(j->easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(j->easy, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(j->easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-	curl_easy_setopt(j->easy, CURLOPT_CAINFO, NULL);
-	curl_easy_setopt(j->easy, CURLOPT_CAPATH, NULL);
-	curl_easy_setopt(j->easy, CURLOPT_SSL_CTX_DATA, j);
+	curl->easy_setopt(j->easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl->easy_setopt(j->easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl->easy_setopt(j->easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+	curl->easy_setopt(j->easy, CURLOPT_CAINFO, NULL);
+	curl->easy_setopt(j->easy, CURLOPT_CAPATH, NULL);
+	curl->easy_setopt(j->easy, CURLOPT_SSL_CTX_DATA, j);
 	/* Without it nothing would be trusted in our sense. */
-	return curl_easy_setopt(j->easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl);
+	return curl->easy_setopt(j->easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl);
 }
 
 /* Put a job under way. */
 static int
 launch(struct fetch *f, struct job *j)
 {
-	j->easy = curl_easy_init();
-	j->hosts = curl_slist_append(NULL, j->resolve);
+	j->easy = f->curl.easy_init();
+	j->hosts = f->curl.slist_append(NULL, j->resolve);
 	if (j->easy == NULL || j->hosts == NULL)
 		return -1;
 	set_http(j);
 	set_net(j);
 	if (set_tls(j) != CURLE_OK)
 		return -1;
-	return curl_multi_add_handle(f->multi, j->easy) == CURLM_OK ? 0 : -1;
+	return f->curl.multi_add_handle(f->multi, j->easy) == CURLM_OK ? 0 : -1;
 }
 
 /* The job is running, and has come to its end. */
@@ -313,8 +318,8 @@ judge_answer(struct job *j, char *detail, size_t size)
 	const char *type = NULL;
 	long status = 0;
 
-	curl_easy_getinfo(j->easy, CURLINFO_RESPONSE_CODE, &status);
-	curl_easy_getinfo(j->easy, CURLINFO_CONTENT_TYPE, &type);
+	j->owner->curl.easy_getinfo(j->easy, CURLINFO_RESPONSE_CODE, &status);
+	j->owner->curl.easy_getinfo(j->easy, CURLINFO_CONTENT_TYPE, &type);
 	if (status != 200) {
 		snprintf(detail, size, "https://%s answered with status %ld%s",
 		    j->host, status,
@@ -334,7 +339,8 @@ judge_answer(struct job *j, char *detail, size_t size)
 static enum reason
 judge_error(struct job *j, CURLcode code, char *detail, size_t size)
 {
-	const char *why = j->why[0] != '\0' ? j->why : curl_easy_strerror(code);
+	const char *why =
+	    j->why[0] != '\0' ? j->why : j->owner->curl.easy_strerror(code);
 
 	if (j->too_long || code == CURLE_FILESIZE_EXCEEDED) {
 		snprintf(detail, size, "https://%s: longer than 64 KiB",
@@ -363,7 +369,7 @@ on_done(struct fetch *f, const CURLMsg *msg)
 	enum reason reason;
 	char *private = NULL;
 
-	curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
+	f->curl.easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
 	j = (struct job *)(void *)private;
 	if (j == NULL)
 		return;
@@ -379,7 +385,7 @@ collect(struct fetch *f)
 	CURLMsg *msg;
 	int left;
 
-	while ((msg = curl_multi_info_read(f->multi, &left)) != NULL)
+	while ((msg = f->curl.multi_info_read(f->multi, &left)) != NULL)
 		if (msg->msg == CURLMSG_DONE)
 			on_done(f, msg);
 	launch_more(f);
@@ -395,19 +401,19 @@ fetch_new(const struct fetch_hooks *hooks)
 	f->hooks = *hooks;
 	TAILQ_INIT(&f->waiting);
 	TAILQ_INIT(&f->running);
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
-		f->multi = curl_multi_init();
+	if (curl_load(&f->curl) == 0)
+		f->multi = f->curl.multi_init();
 	if (f->multi == NULL) {
 		free(f);
 		return NULL;
 	}
-	curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
-	curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
-	curl_multi_setopt(f->multi, CURLMOPT_PIPELINING,
+	f->curl.multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	f->curl.multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
+	f->curl.multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	f->curl.multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
+	f->curl.multi_setopt(f->multi, CURLMOPT_PIPELINING,
 	    (long)CURLPIPE_NOTHING);
-	curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, 1L);
+	f->curl.multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, 1L);
 	return f;
 }
 
@@ -422,8 +428,8 @@ fetch_free(struct fetch *f)
 		free_job(f, j);
 	TAILQ_FOREACH_SAFE(j, &f->running, entry, next)
 		free_job(f, j);
-	curl_multi_cleanup(f->multi);
-	curl_global_cleanup();
+	f->curl.multi_cleanup(f->multi);
+	f->curl.global_cleanup();
 	free(f);
 }
 
@@ -457,7 +463,7 @@ fetch_event(struct fetch *f, int fd, unsigned events)
 		what |= CURL_CSELECT_OUT;
 	if (events == 0)
 		what = CURL_CSELECT_ERR;
-	curl_multi_socket_action(f->multi, fd, what, &running);
+	f->curl.multi_socket_action(f->multi, fd, what, &running);
 	collect(f);
 }
 
@@ -467,7 +473,7 @@ fetch_timeout(struct fetch *f)
 	int running;
 
 	launch_more(f);
-	curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	f->curl.multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	collect(f);
 }
 

@@ -40,7 +40,7 @@ may_include smtpd '(smtpd|queue|mtasts)/'
 may_include smtpd/cli '(smtpd|queue|mtasts)/'
 
 belongs_to 'ares' 'smtpd/dns[a-z_]*\.c'
-belongs_to 'curl/' 'mtasts/fetch\.c'
+belongs_to 'curl/' 'mtasts/curl\.h'
 belongs_to 'openssl/' 'smtpd/base/tls[a-z_]*\.[ch]|smtpd/(dane|dkim)\.c'
 belongs_to 'seccomp' 'smtpd/base/(sandbox|seccomp)[a-z_]*\.c'
 
