@@ -91,8 +91,7 @@ conf_destination(const struct conf *conf, const char *domain, time_t now,
 	memset(out, 0, sizeof *out);
 	put_tls(out, &conf->tls, now);
 	out->connections = conf->connections;
-	SLIST_FOREACH(d, &conf->destinations, entry)
-	{
+	SLIST_FOREACH(d, &conf->destinations, entry) {
 		size_t close = closeness(d->name, domain);
 
 		if (is_closer(d->has_tls, close, &best.tls))
@@ -142,8 +141,7 @@ conf_warnings(const struct conf *conf, time_t now,
 	char name[512];
 
 	warn("every destination", &conf->tls, now, fn, arg);
-	SLIST_FOREACH(d, &conf->destinations, entry)
-	{
+	SLIST_FOREACH(d, &conf->destinations, entry) {
 		(void)snprintf(name, sizeof name, "destination %s", d->name);
 		warn(name, &d->tls, now, fn, arg);
 	}

@@ -60,11 +60,11 @@ conf_open_block(struct conf_parser *p)
 	if (put_name(p, d, word) == -1)
 		return -1;
 	SLIST_FOREACH(other, &p->conf->destinations, entry)
-	if (other != d && other->name != NULL &&
-	    strcmp(other->name, d->name) == 0)
-		return conf_complain(p,
-		    "`destination %s` is already on line %u", d->name,
-		    other->line);
+		if (other != d && other->name != NULL &&
+		    strcmp(other->name, d->name) == 0)
+			return conf_complain(p,
+			    "`destination %s` is already on line %u", d->name,
+			    other->line);
 	return 0;
 }
 
@@ -80,8 +80,7 @@ check_next_hop(struct conf_parser *p, const struct conf_destination *d)
 {
 	const struct conf_destination *other;
 
-	SLIST_FOREACH(other, &p->conf->destinations, entry)
-	{
+	SLIST_FOREACH(other, &p->conf->destinations, entry) {
 		if (other == d || other->via == NULL ||
 		    strcmp(other->via, d->via) != 0 ||
 		    other->via_port != d->via_port)

@@ -231,7 +231,7 @@ conf_check_files(const struct conf *conf, const char *name,
 		conf_error(errors, name, conf->aliases_line, "`%s`: %s",
 		    conf->aliases, strerrordesc_np(errno));
 	SLIST_FOREACH(d, &conf->destinations, entry)
-	check_auth(d, name, errors);
+		check_auth(d, name, errors);
 	return errors->count == before ? 0 : -1;
 }
 

@@ -88,8 +88,8 @@ find_pattern(const struct deliver_secrets *s, const char *pattern)
 	const struct secret *secret;
 
 	SLIST_FOREACH(secret, &s->list, entry)
-	if (strcmp(secret->pattern, pattern) == 0)
-		return &secret->auth;
+		if (strcmp(secret->pattern, pattern) == 0)
+			return &secret->auth;
 	return NULL;
 }
 
@@ -100,8 +100,7 @@ deliver_secrets_find(const struct deliver_secrets *s, const struct conf *conf,
 	const struct conf_destination *d;
 	const struct client_auth *auth;
 
-	SLIST_FOREACH(d, &conf->destinations, entry)
-	{
+	SLIST_FOREACH(d, &conf->destinations, entry) {
 		if (d->auth == NULL || strcmp(d->auth, file) != 0)
 			continue;
 		auth = find_pattern(s, d->name);

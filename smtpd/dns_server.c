@@ -73,8 +73,8 @@ find_sock(struct dns_channel *c, int fd)
 	struct dns_sock *k;
 
 	LIST_FOREACH(k, &c->socks, entry)
-	if (k->watch.fd == fd)
-		return k;
+		if (k->watch.fd == fd)
+			return k;
 	return NULL;
 }
 

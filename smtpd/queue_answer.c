@@ -501,7 +501,7 @@ queue_answers_free(struct queue_answers *all)
 	if (all == NULL)
 		return;
 	LIST_FOREACH_SAFE(a, &all->list, entry, next)
-	end_answer(a);
+		end_answer(a);
 	json_clear(&all->json);
 	free(all);
 }

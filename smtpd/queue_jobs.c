@@ -319,8 +319,7 @@ find_hop(const struct conf *conf, const char *key)
 {
 	const struct conf_destination *d;
 
-	SLIST_FOREACH(d, &conf->destinations, entry)
-	{
+	SLIST_FOREACH(d, &conf->destinations, entry) {
 		if (names_hop(d, key))
 			return d;
 	}

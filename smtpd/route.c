@@ -69,7 +69,7 @@ router_free(struct router *router)
 	if (router == NULL)
 		return;
 	LIST_FOREACH_SAFE(a, &router->asks, entry, next)
-	free_ask(a);
+		free_ask(a);
 	free(router);
 }
 

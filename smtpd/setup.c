@@ -140,11 +140,11 @@ read_secrets(struct setup *s, struct conf_errors *errors)
 	size_t count = 0;
 
 	SLIST_FOREACH(d, &s->conf->destinations, entry)
-	count++;
+		count++;
 	s->secrets = xcalloc(count + 1, sizeof(*s->secrets));
 	SLIST_FOREACH(d, &s->conf->destinations, entry)
-	if (d->auth != NULL && add_secret(s, d, errors) == -1)
-		return -1;
+		if (d->auth != NULL && add_secret(s, d, errors) == -1)
+			return -1;
 	return 0;
 }
 

@@ -96,8 +96,8 @@ find_watched(struct sts *s, int fd)
 	struct watched *w;
 
 	LIST_FOREACH(w, &s->watches, entry)
-	if (w->watch.fd == fd)
-		return w;
+		if (w->watch.fd == fd)
+			return w;
 	return NULL;
 }
 

@@ -221,8 +221,7 @@ send_batch(struct ipc *ipc)
 	unsigned n = 0;
 	int sent, i;
 
-	STAILQ_FOREACH(out, &ipc->queue, entry)
-	{
+	STAILQ_FOREACH(out, &ipc->queue, entry) {
 		if (n == BATCH)
 			break;
 		/* cppcheck-suppress uninitvar ; ipc_send() filled it */
