@@ -190,7 +190,8 @@ judge(struct client *c, const struct pending *head, const struct reply *r)
 		return client_give_up(c, TROUBLE_PROTOCOL, r,
 		    "the host answered what it had not been asked");
 	/* The service closes, whatever was asked (RFC 5321 3.8). */
-	if (r->code == 421 && head->step != STEP_QUIT) {
+	if (r->code == 421 && head->step != STEP_QUIT &&
+	    head->step != STEP_STARTTLS) {
 		c->step = head->step;
 		return client_give_up(c, TROUBLE_REPLY, r, NULL);
 	}

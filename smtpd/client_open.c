@@ -166,6 +166,12 @@ client_on_ehlo(struct client *c, const struct reply *r)
 	/* Servers older than ESMTP get HELO where TLS is not wanted. */
 	if (c->tls == CLIENT_TLS_CLEAR && r->code / 100 == 5)
 		return STEP_HELO;
+	/* Who does not know EHLO does not know STARTTLS either. */
+	if (c->tls == CLIENT_TLS_STARTTLS && c->security == CLIENT_IN_CLEAR &&
+	    (r->code == 500 || r->code == 502)) {
+		c->security = CLIENT_NOT_OFFERED;
+		return STEP_HELO;
+	}
 	if (r->code != 250)
 		return client_give_up(c,
 		    r->code >= 400 ? TROUBLE_REPLY : TROUBLE_PROTOCOL, r, NULL);

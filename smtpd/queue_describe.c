@@ -1,5 +1,6 @@
 #include "smtpd/queue_describe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -8,6 +9,7 @@
 #include "queue/id.h"
 
 #define HEADER_MAX 65536
+#define DETAIL_SIZE 2048 /* detail and reply of a result */
 
 static void
 add_id(struct json *j, uint64_t id)
@@ -51,6 +53,23 @@ add_next(struct json *j, const struct spool_entry *entry, int64_t now_ms)
 	add_time(j, "next", next_ms);
 }
 
+/* What was found, and what the host said where that does not hold it. */
+static void
+add_detail(struct json *j, const struct spool_result *last)
+{
+	char text[DETAIL_SIZE];
+
+	if (last->reply[0] == '\0' || strstr(last->detail, last->reply) != NULL)
+		add_text(j, "detail", last->detail);
+	else if (last->detail[0] == '\0')
+		add_text(j, "detail", last->reply);
+	else {
+		(void)snprintf(text, sizeof(text), "%s; it said: %s",
+		    last->detail, last->reply);
+		add_text(j, "detail", text);
+	}
+}
+
 static void
 add_last(struct json *j, const struct spool_entry *entry)
 {
@@ -64,9 +83,7 @@ add_last(struct json *j, const struct spool_entry *entry)
 	if (last == NULL)
 		last = &none;
 	add_text(j, "reason", last->reason);
-	/* Where the host spoke and we have nothing to add, its words do. */
-	add_text(j, "detail",
-	    last->detail[0] != '\0' ? last->detail : last->reply);
+	add_detail(j, last);
 	add_text(j, "mx", last->mx);
 	add_time(j, "last", entry->last_ms);
 }

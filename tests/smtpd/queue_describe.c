@@ -93,6 +93,20 @@ test_entry(void)
 	describe_entry(&j, &e, NOW_MS);
 	json_end(&j);
 	t_true(strstr(json_text(&j), "\"detail\":\"450 4.2.1 later\"") != NULL);
+	t_case("queue: what the host said is never left out, nor said twice");
+	last.detail = "mx.test: rcpt was refused";
+	json_reset(&j);
+	json_object(&j, NULL);
+	describe_entry(&j, &e, NOW_MS);
+	json_end(&j);
+	t_true(strstr(json_text(&j), "refused; it said: 450 4.2.1 later\"") !=
+	    NULL);
+	last.detail = "mx.test: refused: 450 4.2.1 later; and so on";
+	json_reset(&j);
+	json_object(&j, NULL);
+	describe_entry(&j, &e, NOW_MS);
+	json_end(&j);
+	t_true(strstr(json_text(&j), "it said") == NULL);
 	t_true(strstr(json_text(&j), "\"next\":null") != NULL);
 	json_clear(&j);
 }
