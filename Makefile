@@ -181,7 +181,8 @@ lint-tidy:
 lint-cppcheck:
 	cppcheck -j 2 --quiet --enable=warning,style,performance,portability \
 	    --inconclusive --std=c11 --error-exitcode=1 --inline-suppr \
-	    --suppressions-list=tests/cppcheck.txt $(CPPFLAGS) $(SOURCES)
+	    --suppressions-list=tests/cppcheck.txt --suppress='*:/usr/*' \
+	    $(subst -isystem ,-I,$(CPPFLAGS)) $(SOURCES)
 lint-analyzer:
 	@mkdir -p $(B)/analyzer
 	@printf '%s\n' $(PURE) | xargs -P 2 -I{} gcc -fanalyzer -O2 -std=c17 \
