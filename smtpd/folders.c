@@ -20,7 +20,7 @@
 #define SHARED (S_IWGRP | S_IWOTH)
 #define PRIVATE (S_IRWXG | S_IRWXO)
 
-/* A folder of ours (interface.md, Files). */
+/* A folder of ours; sealpostd(8) lists them. */
 struct folder {
 	const char *name;
 	int owner;     /* the role whose user owns it; ROLE_PARENT: root */
@@ -34,13 +34,16 @@ static const struct folder run_folder = { "sealpost", ROLE_PARENT, 0755, SHARED,
 static const struct folder empty_folder = { "empty", ROLE_PARENT, 0755, SHARED,
 	0 };
 static const struct folder spool_folder = { NULL, ROLE_PARENT, 0711, SHARED,
-	S_IXOTH };
+	0 };
 static const struct folder spool_folders[] = {
 	{ "queue", ROLE_QUEUE, 0700, PRIVATE, 0 },
 	{ "policy", ROLE_POLICY, 0700, PRIVATE, 0 },
-	/* Everyone may leave a file and see no other's. */
-	{ "offline", ROLE_PARENT, 01733, S_IRGRP | S_IROTH, S_ISVTX },
 };
+/* Everyone may pass, leave a file, and see no other's. */
+static const struct folder passage_folder = { NULL, ROLE_PARENT, 0711, SHARED,
+	S_IXOTH };
+static const struct folder offline_folder = { "offline", ROLE_PARENT, 01733,
+	S_IRGRP | S_IROTH, S_ISVTX };
 
 static int refuse(char why[FOLDERS_WHY_SIZE], const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -181,10 +184,17 @@ open_below(int parent, const char *above, const struct folder *f,
     char why[FOLDERS_WHY_SIZE])
 {
 	char path[PATH_MAX];
-	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", above, f->name);
-	fd = open_folder(parent, f->name, f, path, why);
+	return open_folder(parent, f->name, f, path, why);
+}
+
+static int
+make_below(int parent, const char *above, const struct folder *f,
+    char why[FOLDERS_WHY_SIZE])
+{
+	int fd = open_below(parent, above, f, why);
+
 	if (fd == -1)
 		return -1;
 	close(fd);
@@ -200,7 +210,7 @@ folders_make(const char *spool, char why[FOLDERS_WHY_SIZE])
 	fd = open_at(FOLDERS_RUN, &run_folder, why);
 	if (fd == -1)
 		return -1;
-	result = open_below(fd, FOLDERS_RUN, &empty_folder, why);
+	result = make_below(fd, FOLDERS_RUN, &empty_folder, why);
 	close(fd);
 	if (result == -1)
 		return -1;
@@ -208,9 +218,22 @@ folders_make(const char *spool, char why[FOLDERS_WHY_SIZE])
 	if (fd == -1)
 		return -1;
 	for (i = 0; i < sizeof(spool_folders) / sizeof(spool_folders[0]); i++)
-		if (open_below(fd, spool, &spool_folders[i], why) == -1) {
+		if (make_below(fd, spool, &spool_folders[i], why) == -1) {
 			close(fd);
 			return -1;
 		}
+	return fd;
+}
+
+int
+folders_offline(const char *base, char why[FOLDERS_WHY_SIZE])
+{
+	int parent, fd;
+
+	parent = open_at(base, &passage_folder, why);
+	if (parent == -1)
+		return -1;
+	fd = open_below(parent, base, &offline_folder, why);
+	close(parent);
 	return fd;
 }

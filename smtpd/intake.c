@@ -16,11 +16,10 @@
 #define ENTRIES_MAX 10000 /* looked at in one scan: anyone may make them */
 
 void
-intake_init(struct intake *in, int spool)
+intake_init(struct intake *in, int folder)
 {
 	memset(in, 0, sizeof(*in));
-	in->folder = openat(spool, "offline",
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	in->folder = folder;
 }
 
 static struct intake_file *

@@ -1,5 +1,5 @@
 /*
- * Messages that sendmail left in the spool's offline folder while the daemon
+ * Messages that sendmail left in the offline folder while the daemon
  * was down. The parent alone may read the folder; each file goes to the
  * listener as a descriptor, with its owner's uid from fstat(2), and is
  * removed once the listener says that the queue has the message.
@@ -31,8 +31,8 @@ struct intake {
 /* Give away a file: "fd" is taken. */
 typedef void intake_fn(void *arg, uint64_t number, uid_t owner, int fd);
 
-/* Use the folder "offline" of the folder "spool" (borrowed for the call). */
-void intake_init(struct intake *, int spool);
+/* Use this folder; the descriptor is kept for good. */
+void intake_init(struct intake *, int folder);
 
 /*
  * Look for files, and call "give" with each that may be taken in: a regular

@@ -16,7 +16,7 @@
 #include "smtpd/msg.h"
 #include "smtpd/service.h"
 
-/* 5 s in all (requirements.md 8): first those who report to the queue. */
+/* 5 s in all: first those who report to the queue. */
 #define STOP_OTHERS_MS 2500
 #define STOP_ALL_MS 4500
 #define INTAKE_MS 60000

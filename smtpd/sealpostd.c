@@ -151,15 +151,17 @@ prepare(struct parent *p)
 {
 	char why[FOLDERS_WHY_SIZE];
 	struct sockets none = { .count = 0 };
-	int spool;
+	int spool, offline;
 
 	spool = folders_make(p->setup.conf->queue_directory, why);
 	/* Both descriptors stay open as long as the process: they lock. */
 	if (spool == -1 || service_lock(spool, why) == -1)
 		refuse(why);
-	if (sockets_open(&p->sockets, p->setup.conf, &none, why) == -1)
+	offline = folders_offline(FOLDERS_SPOOL, why);
+	if (offline == -1 ||
+	    sockets_open(&p->sockets, p->setup.conf, &none, why) == -1)
 		refuse(why);
-	intake_init(&p->intake, spool);
+	intake_init(&p->intake, offline);
 }
 
 /* Descriptors pass through here to children: as many as the system has. */

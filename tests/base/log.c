@@ -52,7 +52,7 @@ test_values(void)
 	struct log_line l;
 	size_t i;
 
-	t_case("log: a value is quoted and escaped as it needs (interface.md)");
+	t_case("log: a value is quoted and escaped as it needs");
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		t_row("%s", rows[i].name);
 		log_begin(&l, LOG_PRI_INFO, "x");

@@ -4,7 +4,7 @@
 
 #include "tests/t.h"
 
-/* The public words, written out anew: interface.md is a promise. */
+/* The public words, written out anew: they are a promise. */
 static const char *const promised[] = { "starttls-not-supported",
 	"certificate-host-mismatch", "certificate-expired",
 	"certificate-not-trusted", "validation-failure", "tlsa-invalid",

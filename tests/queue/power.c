@@ -380,7 +380,7 @@ main(void)
 	most = live(0);
 	t_true(w.acked > 30);
 
-	t_case("power loss at any operation loses nothing (design.md 2)");
+	t_case("power loss at any operation loses nothing");
 	for (at = 1; at <= most; at++)
 		(void)live(at);
 	return t_done();

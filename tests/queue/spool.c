@@ -10,8 +10,7 @@ accepted(void)
 	char *text;
 	int i;
 
-	t_case(
-	    "a message is queued and told only after the sync (design.md 2)");
+	t_case("a message is queued and told only after the sync");
 	box_init(&b);
 	t_true(box_open(&b));
 	t_int(box_append(&b, "a@one.example", "b@two.example", 0, "x\r\n", &id),

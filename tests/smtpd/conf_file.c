@@ -96,7 +96,7 @@ test_auth(void)
 	/* clang-format on */
 	char big[CONF_SECRET_MAX + 8];
 
-	t_case("credentials: one line user:password, mode 0600 (interface.md)");
+	t_case("credentials: one line user:password, mode 0600");
 	for (size_t i = 0; i < nitems(rows); i++) {
 		const char *path = file("auth", rows[i].content, rows[i].mode);
 		char *user = NULL, *password = NULL;

@@ -11,7 +11,7 @@
 
 #define DAY 86400
 
-/* Every directive and argument, as in interface.md. */
+/* Every directive and argument. */
 static const char full[] =
     "# comment\n"
     "hostname relay.Example.org          # HELO name\n"
@@ -113,7 +113,7 @@ test_empty(void)
 	struct conf c;
 	char buf[NETADDR_TEXT_SIZE];
 
-	t_case("conf: an empty file is a working relay (interface.md)");
+	t_case("conf: an empty file is a working relay");
 	for (size_t i = 0; i < nitems(texts); i++) {
 		t_row("%s", texts[i]);
 		t_int(parse(&c, texts[i], &errors), 0);

@@ -120,8 +120,7 @@ test_exception(void)
 	char text[600];
 	size_t i;
 
-	t_case("explain: the lines that would make an exception "
-	       "(interface.md)");
+	t_case("explain: the lines that would make an exception");
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		t_row("%s", rows[i].name);
 		args.reason = rows[i].reason;

@@ -43,6 +43,10 @@ run(char why[FOLDERS_WHY_SIZE])
 	if (fd == -1)
 		return -1;
 	close(fd);
+	fd = folders_offline(spool, why);
+	if (fd == -1)
+		return -1;
+	close(fd);
 	return 0;
 }
 
@@ -74,7 +78,7 @@ test_made(void)
 {
 	char why[FOLDERS_WHY_SIZE] = "";
 
-	t_case("what is missing is made, as interface.md says (Files)");
+	t_case("what is missing is made");
 	t_int(run(why), 0);
 	t_str(why, "");
 	t_mode(FOLDERS_RUN, 0755, 0);
@@ -87,6 +91,12 @@ test_made(void)
 	t_int(chmod(spool, 0755), 0);
 	t_int(run(why), 0);
 	t_mode(spool, 0755, 0);
+	t_case("a spool elsewhere may be closed to others; the place of the"
+	       " offline folder may not");
+	t_int(chmod(spool, 0700), 0);
+	t_true(folders_make(spool, why) != -1);
+	t_int(folders_offline(spool, why), -1);
+	t_int(chmod(spool, 0711), 0);
 }
 
 static void

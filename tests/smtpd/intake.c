@@ -200,7 +200,7 @@ main(void)
 	log_init("test", null, false, false);
 	if (mkdtemp(spool) == NULL || mkdir(path_of(""), 0700) == -1)
 		return 1;
-	fd = open(spool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open(path_of(""), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	intake_init(&in, fd);
 	test_taken();
 	test_swapped();

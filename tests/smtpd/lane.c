@@ -453,8 +453,7 @@ test_defer(void)
 	struct lane_route *r;
 	size_t i;
 
-	t_case("lane: a deferral names host, finding and exception "
-	       "(interface.md)");
+	t_case("lane: a deferral names host, finding and exception");
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		t_row("%s", rows[i].name);
 		open_world(world, LEVEL_REQUIRE, 100);
