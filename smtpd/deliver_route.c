@@ -24,7 +24,6 @@ deliver_route_new(const struct msg_route *m)
 	struct lane_route *r = xcalloc(1, sizeof(*r));
 
 	r->lifetime_ms = m->lifetime_ms;
-	r->host = xcalloc(LANE_HOSTS_MAX, sizeof(*r->host));
 	if (m->status > ROUTE_BOUNCE || m->mode > POLICY_UNKNOWN ||
 	    m->reason >= REASON_COUNT || m->hosts > LANE_HOSTS_MAX) {
 		spoil(r, "the policy process gave an answer out of range");
@@ -34,6 +33,7 @@ deliver_route_new(const struct msg_route *m)
 	r->mode = (enum policy_mode)m->mode;
 	r->reason = (enum reason)m->reason;
 	r->hosts_announced = m->hosts;
+	r->host = xcalloc((size_t)m->hosts + 1, sizeof(*r->host));
 	r->policy_fetched = m->policy_fetched;
 	memcpy(r->policy_sha256, m->policy_sha256, sizeof(r->policy_sha256));
 	(void)strlcpy(r->dsn, m->dsn, sizeof(r->dsn));
@@ -63,7 +63,7 @@ unpack(struct sockaddr_storage *to, const uint8_t *from, uint32_t port)
 static bool
 is_in_range(const struct lane_route *r, const struct msg_route_host *m)
 {
-	return m->host == r->host_count && r->host_count < LANE_HOSTS_MAX &&
+	return m->host == r->host_count && m->host < r->hosts_announced &&
 	    m->port > 0 && m->port <= 65535 && m->dane <= DANE_FAILED &&
 	    m->origin <= MX_VIA && m->error < REASON_COUNT &&
 	    m->tlsas <= TLSA_MAX && m->addr_count <= ROUTE_ADDRS_MAX &&
