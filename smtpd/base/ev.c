@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 #include "smtpd/base/log.h"
 
 #define EVENTS_A_TURN 128
-#define SIGNALS 65 /* Linux numbers them from 1 to 64 */
+#define SIGNALS 65   /* Linux numbers them from 1 to 64 */
+#define LULL_MS 2000 /* without an event: memory goes back */
 
 /*
  * Who watches a descriptor. The event carries fd and serial, never a
@@ -37,6 +39,8 @@ struct ev {
 	int epoll;
 	bool stopping;
 	int64_t now_ms;
+	int64_t event_ms; /* when the last one came */
+	struct ev_timer lull;
 	uint64_t serial;
 	struct slot *slots;
 	size_t slot_count;
@@ -71,6 +75,21 @@ read_clock(struct ev *ev)
 	ev->now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/*
+ * After work, what it has left free in the heap goes back to the system:
+ * malloc(3) keeps all that lies below the last piece in use.
+ */
+static void
+on_lull(void *arg)
+{
+	struct ev *ev = arg;
+
+	if (ev->now_ms - ev->event_ms < LULL_MS)
+		ev_timer_set(ev, &ev->lull, ev->event_ms + LULL_MS);
+	else
+		malloc_trim(0);
+}
+
 struct ev *
 ev_new(void)
 {
@@ -81,6 +100,7 @@ ev_new(void)
 	ev->signal_fd = -1;
 	RB_INIT(&ev->timers);
 	TAILQ_INIT(&ev->tasks);
+	ev_timer_init(&ev->lull, on_lull, ev);
 	sigemptyset(&ev->signals);
 	ev->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (ev->epoll == -1) {
@@ -131,6 +151,13 @@ ev_free(struct ev *ev)
 	free(ev);
 }
 
+static void
+note_work(struct ev *ev)
+{
+	if (!ev->lull.armed)
+		ev_timer_set(ev, &ev->lull, ev->now_ms + LULL_MS);
+}
+
 /* The first that is due and was armed by "last" at the latest. */
 static struct ev_timer *
 due_timer(struct ev *ev, uint64_t last)
@@ -155,6 +182,8 @@ run_timers(struct ev *ev)
 	/* One armed by these callbacks, for now or the past, waits a turn. */
 	while ((timer = due_timer(ev, last)) != NULL) {
 		ev_timer_del(ev, timer);
+		if (timer != &ev->lull)
+			note_work(ev);
 		timer->cb(timer->arg);
 	}
 }
@@ -207,6 +236,10 @@ ev_run(struct ev *ev)
 		if (n == -1 && errno != EINTR)
 			break;
 		read_clock(ev);
+		if (n > 0) {
+			ev->event_ms = ev->now_ms;
+			note_work(ev);
+		}
 		for (i = 0; i < n; i++)
 			run_event(ev, &events[i]);
 		run_timers(ev);
