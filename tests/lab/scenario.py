@@ -100,8 +100,11 @@ class Table:
         def _(lab):
             if stop:
                 equal(lab.sealpostd.stop(), 0)
-            names = [r.name for r in self.rows if not r.args.get("no_check")]
-            said = self.scene.check_all(names)
+            try:
+                said = self.scene.check_all([r.name for r in self.rows])
+            finally:
+                if stop:
+                    lab.sealpostd.start()
             wrong = []
             for row in self.rows:
                 code, c = said[row.name]
@@ -127,6 +130,4 @@ class Table:
                                                         c["policy"]))
                 elif c["reason"] != row.fields["reason"]:
                     wrong.append("%s: reason %s" % (row.name, c["reason"]))
-            if stop:
-                lab.sealpostd.start()
             true(not wrong, "\n".join(wrong))
