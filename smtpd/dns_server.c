@@ -85,7 +85,8 @@ add_sock(struct dns_channel *c, int fd, unsigned events)
 
 	k->channel = c;
 	LIST_INSERT_HEAD(&c->socks, k, entry);
-	if (ev_watch(c->ev, &k->watch, fd, events, on_ready, k) == -1)
+	ev_watch_init(&k->watch, on_ready, k);
+	if (ev_watch(c->ev, &k->watch, fd, events) == -1)
 		log_die("cannot watch a DNS socket");
 }
 

@@ -116,7 +116,8 @@ hook_watch(void *arg, int fd, unsigned events)
 		w = xcalloc(1, sizeof(*w));
 		w->sts = s;
 		LIST_INSERT_HEAD(&s->watches, w, entry);
-		if (ev_watch(s->ev, &w->watch, fd, want, on_fetch_fd, w) == -1)
+		ev_watch_init(&w->watch, on_fetch_fd, w);
+		if (ev_watch(s->ev, &w->watch, fd, want) == -1)
 			log_die("cannot watch a socket of a policy fetch");
 	} else if (w != NULL && want != 0) {
 		(void)ev_watch_set(s->ev, &w->watch, want);

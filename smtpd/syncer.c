@@ -100,9 +100,10 @@ syncer_new(struct ev *ev, void (*done)(void *arg, int error), void *arg)
 	s->ev = ev;
 	s->done = done;
 	s->arg = arg;
+	ev_watch_init(&s->watch, on_wake, s);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake_fd == -1 ||
-	    ev_watch(ev, &s->watch, s->wake_fd, EV_READ, on_wake, s) == -1)
+	    ev_watch(ev, &s->watch, s->wake_fd, EV_READ) == -1)
 		log_die("syncer: %s", strerror(errno));
 	if (pthread_mutex_init(&s->mutex, NULL) != 0 ||
 	    pthread_cond_init(&s->changed, NULL) != 0 ||

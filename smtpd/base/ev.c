@@ -303,9 +303,16 @@ control(struct ev *ev, int op, const struct ev_watch *w)
 	return epoll_ctl(ev->epoll, op, w->fd, &event);
 }
 
+void
+ev_watch_init(struct ev_watch *w, void (*cb)(void *arg, unsigned events),
+    void *arg)
+{
+	w->cb = cb;
+	w->arg = arg;
+}
+
 int
-ev_watch(struct ev *ev, struct ev_watch *w, int fd, unsigned events,
-    void (*cb)(void *arg, unsigned events), void *arg)
+ev_watch(struct ev *ev, struct ev_watch *w, int fd, unsigned events)
 {
 	if (w->added)
 		log_bug("ev: watcher of descriptor %d added twice", w->fd);
@@ -317,8 +324,6 @@ ev_watch(struct ev *ev, struct ev_watch *w, int fd, unsigned events,
 		return -1;
 	w->fd = fd;
 	w->events = events;
-	w->cb = cb;
-	w->arg = arg;
 	w->serial = ++ev->serial;
 	if (control(ev, EPOLL_CTL_ADD, w) == -1)
 		return -1;
@@ -428,5 +433,6 @@ ev_signal(struct ev *ev, int signo, void (*cb)(void *arg, int signo), void *arg)
 	if (ev->signal_fd != -1)
 		return 0;
 	ev->signal_fd = fd;
-	return ev_watch(ev, &ev->signal_watch, fd, EV_READ, on_signals, ev);
+	ev_watch_init(&ev->signal_watch, on_signals, ev);
+	return ev_watch(ev, &ev->signal_watch, fd, EV_READ);
 }

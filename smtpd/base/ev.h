@@ -21,7 +21,7 @@ struct ev;
 #define EV_WRITE 2U
 #define EV_HANGUP 4U /* reported only: error or both directions closed */
 
-/* What a descriptor's owner wants to hear of. Zero before ev_watch(). */
+/* What a descriptor's owner wants to hear of. Zero before ev_watch_init(). */
 struct ev_watch {
 	int fd;
 	unsigned events; /* asked for */
@@ -62,12 +62,13 @@ int64_t ev_now(const struct ev *);
 /* Wall-clock milliseconds since 1970, for what outlives the process. */
 int64_t ev_wall_ms(void);
 
+void ev_watch_init(struct ev_watch *, void (*cb)(void *arg, unsigned events),
+    void *arg);
 /*
  * Watch "fd" (borrowed; delete the watcher before closing it) for "events".
  * Level-triggered. Returns 0, or -1 with errno.
  */
-int ev_watch(struct ev *, struct ev_watch *, int fd, unsigned events,
-    void (*cb)(void *arg, unsigned events), void *arg);
+int ev_watch(struct ev *, struct ev_watch *, int fd, unsigned events);
 /* Ask for other events; costs a system call only if they differ. */
 int ev_watch_set(struct ev *, struct ev_watch *, unsigned events);
 void ev_watch_del(struct ev *, struct ev_watch *);

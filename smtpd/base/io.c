@@ -115,7 +115,7 @@ set_events(struct io *io)
 	else if (io->watch.added)
 		ev_watch_set(io->ev, &io->watch, events);
 	else
-		ev_watch(io->ev, &io->watch, io->fd, events, on_watch, io);
+		ev_watch(io->ev, &io->watch, io->fd, events);
 }
 
 static void
@@ -153,6 +153,7 @@ new_io(struct ev *ev, int fd, io_cb *cb, void *arg)
 	buf_init(&io->in, IO_INPUT_MAX);
 	buf_init(&io->out, IO_OUTPUT_MAX);
 	ev_timer_init(&io->deadline, on_deadline, io);
+	ev_watch_init(&io->watch, on_watch, io);
 	return io;
 }
 

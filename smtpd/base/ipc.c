@@ -83,12 +83,13 @@ ipc_new(struct ev *ev, int fd, const struct ipc_make *make)
 	ipc->make = *make;
 	STAILQ_INIT(&ipc->queue);
 	ev_timer_init(&ipc->retry, send_queued, ipc);
+	ev_watch_init(&ipc->watch, on_event, ipc);
 	/* Only root may pass the system's bound; less will do. */
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) ==
 	    -1)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room,
 		    sizeof(room));
-	if (ev_watch(ev, &ipc->watch, fd, EV_READ, on_event, ipc) == -1) {
+	if (ev_watch(ev, &ipc->watch, fd, EV_READ) == -1) {
 		free(ipc->slots);
 		free(ipc);
 		return NULL;

@@ -136,7 +136,7 @@ end_other(void *arg, unsigned events)
 	t_int(o->fd, fd);
 	o->calls = 0;
 	o->other = NULL;
-	t_int(ev_watch(ev, &o->watch, o->fd, EV_WRITE, end_other, o), 0);
+	t_int(ev_watch(ev, &o->watch, o->fd, EV_WRITE), 0);
 	ev_watch_set(ev, &o->watch, 0);
 }
 
@@ -157,8 +157,10 @@ test_stale(void)
 	b.fd = sb[0];
 	a.other = &b;
 	b.other = &a;
-	ev_watch(ev, &a.watch, a.fd, EV_READ, end_other, &a);
-	ev_watch(ev, &b.watch, b.fd, EV_READ, end_other, &b);
+	ev_watch_init(&a.watch, end_other, &a);
+	ev_watch_init(&b.watch, end_other, &b);
+	ev_watch(ev, &a.watch, a.fd, EV_READ);
+	ev_watch(ev, &b.watch, b.fd, EV_READ);
 	ev_timer_init(&end, mark_and_stop, mark_none);
 	ev_timer_set(ev, &end, ev_now(ev) + 30);
 	ev_run(ev);
@@ -189,7 +191,8 @@ test_events(void)
 
 	t_case("ev: a watcher hears what it asked for, and of a hangup");
 	socketpair(AF_UNIX, SOCK_STREAM, 0, sv);
-	ev_watch(ev, &w, sv[0], EV_READ | EV_WRITE, on_io, &seen);
+	ev_watch_init(&w, on_io, &seen);
+	ev_watch(ev, &w, sv[0], EV_READ | EV_WRITE);
 	ev_run(ev);
 	t_int(seen, EV_WRITE);
 	t_int(write(sv[1], "x", 1), 1);
@@ -204,8 +207,8 @@ test_events(void)
 	close(sv[0]);
 
 	t_case("ev: watching what cannot be watched is an error");
-	t_int(ev_watch(ev, &w, -1, EV_READ, on_io, &seen), -1);
-	t_int(ev_watch(ev, &w, sv[0], EV_READ, on_io, &seen), -1);
+	t_int(ev_watch(ev, &w, -1, EV_READ), -1);
+	t_int(ev_watch(ev, &w, sv[0], EV_READ), -1);
 	t_true(!w.added);
 }
 
