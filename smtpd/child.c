@@ -138,13 +138,17 @@ hear_sibling(void *arg, struct ipc *ipc, uint32_t type, const void *body,
     int fd)
 {
 	struct link *link = arg;
+	struct heard heard = { .peer = link->role,
+		.instance = link->instance,
+		.type = type,
+		.body = body,
+		.fd = fd };
 
 	(void)ipc;
 	if (type == IPC_GONE)
 		lose_link(link);
 	else
-		link->child->ops->hear(link->child, link->role, link->instance,
-		    type, body, fd);
+		link->child->ops->hear(link->child, &heard);
 }
 
 static void
@@ -279,6 +283,18 @@ keep_early(struct child *c, uint32_t type, const void *body, int fd)
 	STAILQ_INSERT_TAIL(&c->early, early, entry);
 }
 
+/* What the parent says to the role. */
+static void
+hand_on(struct child *c, uint32_t type, const void *body, int fd)
+{
+	struct heard heard = { .peer = ROLE_PARENT,
+		.type = type,
+		.body = body,
+		.fd = fd };
+
+	c->ops->hear(c, &heard);
+}
+
 static void
 hear_early(struct child *c)
 {
@@ -286,8 +302,7 @@ hear_early(struct child *c)
 
 	while ((early = STAILQ_FIRST(&c->early)) != NULL) {
 		STAILQ_REMOVE_HEAD(&c->early, entry);
-		c->ops->hear(c, ROLE_PARENT, 0, early->type, early->body,
-		    early->fd);
+		hand_on(c, early->type, early->body, early->fd);
 		free(early);
 	}
 }
@@ -370,7 +385,7 @@ hear_parent(void *arg, struct ipc *ipc, uint32_t type, const void *body, int fd)
 		break;
 	default:
 		if (c->started)
-			c->ops->hear(c, ROLE_PARENT, 0, type, body, fd);
+			hand_on(c, type, body, fd);
 		else
 			keep_early(c, type, body, fd);
 	}

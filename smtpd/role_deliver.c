@@ -404,18 +404,16 @@ hear_queue(struct deliver *d, uint32_t type, const void *body, int fd)
 }
 
 static void
-hear(struct child *child, int peer, uint32_t instance, uint32_t type,
-    const void *body, int fd)
+hear(struct child *child, const struct heard *h)
 {
 	struct deliver *d = child_state(child);
 
-	(void)instance;
-	if (peer == ROLE_PARENT)
-		hear_parent(d, type, body, fd);
-	else if (peer == ROLE_QUEUE)
-		hear_queue(d, type, body, fd);
+	if (h->peer == ROLE_PARENT)
+		hear_parent(d, h->type, h->body, h->fd);
+	else if (h->peer == ROLE_QUEUE)
+		hear_queue(d, h->type, h->body, h->fd);
 	else
-		hear_policy(d, type, body);
+		hear_policy(d, h->type, h->body);
 }
 
 /* The next queue process sends all again: what is not sent yet is dropped. */

@@ -150,7 +150,8 @@ add_listener(const struct msg_listener *m, int fd)
 	memset(l, 0, sizeof *l);
 	l->fd = fd;
 	l->is_unix = m->is_unix != 0;
-	if (ev_watch(role.door.ev, &l->watch, fd, EV_READ, on_accept, l) == -1)
+	ev_watch_init(&l->watch, on_accept, l);
+	if (ev_watch(role.door.ev, &l->watch, fd, EV_READ) == -1)
 		log_die("cannot watch %s: %s", m->name, strerror(errno));
 }
 
@@ -254,15 +255,13 @@ hear_queue(uint32_t type, const void *body, int fd)
 }
 
 static void
-hear(struct child *c, int peer, uint32_t instance, uint32_t type,
-    const void *body, int fd)
+hear(struct child *c, const struct heard *h)
 {
 	(void)c;
-	(void)instance;
-	if (peer == ROLE_PARENT)
-		hear_parent(type, body, fd);
-	else if (peer == ROLE_QUEUE)
-		hear_queue(type, body, fd);
+	if (h->peer == ROLE_PARENT)
+		hear_parent(h->type, h->body, h->fd);
+	else if (h->peer == ROLE_QUEUE)
+		hear_queue(h->type, h->body, h->fd);
 }
 
 static void

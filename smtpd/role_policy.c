@@ -276,65 +276,17 @@ on_route(void *arg, const struct route *r)
 }
 
 static void
-hear_deliver(struct policy *p, uint32_t instance, uint32_t type,
-    const void *body)
+take_question(struct policy *p, uint32_t instance,
+    const struct msg_route_ask *m)
 {
-	const struct msg_route_ask *m = body;
 	struct pending *q;
 
-	if (type != MSG_route_ask)
-		log_bug("message %u from deliver", type);
 	q = xcalloc(1, sizeof(*q));
 	q->policy = p;
 	q->instance = instance;
 	q->ask = m->ask;
 	router_ask(p->router, m->destination,
 	    m->refresh != 0 ? ASK_FAILED : ASK_DELIVERY, on_route, q);
-}
-
-/* ---- before a bounce ---- */
-
-struct recheck {
-	struct policy *policy;
-	uint64_t number;
-};
-
-static void
-finish_recheck(struct recheck *q, bool changed)
-{
-	struct msg_recheck_done m = { .number = q->number };
-	struct ipc *ipc = child_peer(q->policy->child, ROLE_QUEUE, 0);
-
-	m.changed = changed;
-	if (ipc != NULL)
-		MSG_SEND(ipc, recheck_done, &m, -1);
-	free(q);
-}
-
-static void
-on_recheck(void *arg, const struct discover_answer *answer)
-{
-	finish_recheck(arg, answer->changed);
-}
-
-static void
-hear_queue(struct policy *p, uint32_t type, const void *body)
-{
-	const struct msg_recheck *m = body;
-	struct recheck *q;
-	char domain[DNS_NAME_SIZE], name[HOST_SIZE];
-	uint16_t port;
-
-	if (type != MSG_recheck)
-		log_bug("message %u from queue", type);
-	q = xcalloc(1, sizeof(*q));
-	q->policy = p;
-	q->number = m->number;
-	if (route_parse(m->destination, domain, &port) == -1 ||
-	    host_normalize(name, domain, strlen(domain)) == -1)
-		finish_recheck(q, false);
-	else
-		sts_ask(p->sts, name, ASK_EXPIRING, on_recheck, q);
 }
 
 /* ---- trust, statistics, the rest ---- */
@@ -446,21 +398,18 @@ reloaded(struct child *child)
 }
 
 static void
-hear(struct child *child, int peer, uint32_t instance, uint32_t type,
-    const void *body, int fd)
+hear(struct child *child, const struct heard *h)
 {
 	struct policy *p = child_state(child);
 
-	if (type == MSG_trust)
-		take_trust(p, fd);
-	else if (type == MSG_ctl_policy)
-		policy_ctl(p->ev, p->sts, body, fd);
-	else if (peer == ROLE_DELIVER)
-		hear_deliver(p, instance, type, body);
-	else if (peer == ROLE_QUEUE)
-		hear_queue(p, type, body);
+	if (h->type == MSG_trust)
+		take_trust(p, h->fd);
+	else if (h->type == MSG_ctl_policy)
+		policy_ctl(p->ev, p->sts, h->body, h->fd);
+	else if (h->type == MSG_route_ask)
+		take_question(p, h->instance, h->body);
 	else
-		log_bug("message %u from peer %d", type, peer);
+		log_bug("message %u from peer %d", h->type, h->peer);
 }
 
 static void

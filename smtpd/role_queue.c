@@ -327,17 +327,16 @@ hear_deliver(struct queue_role *q, uint32_t instance, uint32_t type,
 }
 
 static void
-hear(struct child *child, int peer, uint32_t instance, uint32_t type,
-    const void *body, int fd)
+hear(struct child *child, const struct heard *h)
 {
 	struct queue_role *q = child_state(child);
 
-	if (peer == ROLE_LISTEN)
-		hear_listen(q, type, body, fd);
-	else if (peer == ROLE_DELIVER)
-		hear_deliver(q, instance, type, body);
-	else if (type == MSG_policy_stats)
-		q->stats.policy = *(const struct msg_policy_stats *)body;
+	if (h->peer == ROLE_LISTEN)
+		hear_listen(q, h->type, h->body, h->fd);
+	else if (h->peer == ROLE_DELIVER)
+		hear_deliver(q, h->instance, h->type, h->body);
+	else if (h->type == MSG_policy_stats)
+		q->stats.policy = *(const struct msg_policy_stats *)h->body;
 }
 
 static void

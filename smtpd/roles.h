@@ -25,6 +25,15 @@ enum role {
 struct conf;
 struct child;
 
+/* A message of the table, as a role hears it: never the frame's own ones. */
+struct heard {
+	int peer; /* the role that sent it */
+	uint32_t instance, type;
+	const void
+	    *body; /* borrowed for the call; aligned; a struct msg_NAME */
+	int fd;    /* the role's to close; -1: none */
+};
+
 /*
  * What a role supplies; the frame (smtpd/child.c) does the rest: receives
  * what the parent hands over, enters the cage, runs the loop, answers ready,
@@ -39,13 +48,7 @@ struct role_ops {
 	/* In the cage, with channels to all peers that live: begin to serve,
 	 * start threads (only with POWER_THREADS). */
 	void (*start)(struct child *);
-	/*
-	 * A message of the table from a peer (never the frame's own ones).
-	 * body  borrowed for the call; aligned; a struct msg_NAME
-	 * fd    the role's to close; -1: none
-	 */
-	void (*hear)(struct child *, int peer, uint32_t instance, uint32_t type,
-	    const void *body, int fd);
+	void (*hear)(struct child *, const struct heard *);
 	/* The channel to a peer is gone (the peer died), all that it sent was
 	 * heard; a new one follows by `connected`. */
 	void (*lost)(struct child *, int peer, uint32_t instance);
@@ -54,8 +57,9 @@ struct role_ops {
 	/* A new configuration is in force: what was kept of the former one
 	 * is about to be freed. New trust, aliases, listeners... follow. */
 	void (*reloaded)(struct child *);
-	/* Finish; call child_exit() when done, within 2 s: the queue is stopped
-	 * then, whoever is still busy, and has 2 s itself. NULL: at once. What is queued for peers is sent. */
+	/* Finish; call child_exit() when done, within 2 s: the queue is
+	 * stopped then, whoever is still busy, and has 2 s itself. NULL: at
+	 * once. What is queued for peers is sent. */
 	void (*stop)(struct child *);
 };
 

@@ -59,16 +59,13 @@ tell_start(struct child *c)
 }
 
 static void
-tell_hear(struct child *c, int peer, uint32_t instance, uint32_t type,
-    const void *body, int fd)
+tell_hear(struct child *c, const struct heard *h)
 {
 	(void)c;
-	(void)instance;
-	(void)body;
-	log_note(LOG_PRI_INFO, "hear %s from %s", msg_table.name(type),
-	    roles[peer].name);
-	if (fd != -1)
-		close(fd);
+	log_note(LOG_PRI_INFO, "hear %s from %s", msg_table.name(h->type),
+	    roles[h->peer].name);
+	if (h->fd != -1)
+		close(h->fd);
 }
 
 static void
