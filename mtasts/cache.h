@@ -30,7 +30,6 @@ struct cache_entry {
 	struct sts_policy policy;
 	time_t fetched;    /* when HTTPS last gave it (RFC 8461 3.3) */
 	time_t used;       /* when it was last asked for */
-	time_t changed;    /* when it last replaced a different one; 0 */
 	time_t refresh;    /* when to fetch it again in the background */
 	unsigned failures; /* of that, in a row */
 	bool damaged;     /* the file was unreadable; there is no policy here */

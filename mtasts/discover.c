@@ -7,10 +7,7 @@
 #include "mtasts/refresh.h"
 
 #define CLOCK_SLACK_S 3600 /* a clock this far back is reported */
-/* A change this recent deserves an attempt: the longest usual retry delay,
- * 4 h, and to spare. */
-#define CHANGED_S 16200
-#define GRACE_S 604800 /* expired files are kept: clocks jump */
+#define GRACE_S 604800     /* expired files are kept: clocks jump */
 
 struct discover {
 	struct cache *cache;
@@ -101,7 +98,6 @@ add_why(struct discover *d, struct flight *w, enum discover_why why, time_t now)
 	case ASK_DELIVERY:
 		break;
 	case ASK_FAILED:
-	case ASK_EXPIRING:
 		w->is_fresh = true;
 		if (may_prompt(d, w, now)) {
 			w->is_forced = true;
@@ -229,9 +225,6 @@ replace(struct discover *d, struct flight *w, struct sts_policy *policy,
 		what = NOTE_NEW;
 	else if (!policy_equal(&e->policy, policy))
 		what = NOTE_CHANGED;
-	if (what == NOTE_CHANGED ||
-	    (e->fetched != 0 && !policy_equal(&e->policy, policy)))
-		e->changed = now;
 	policy_clear(&e->policy);
 	e->policy = *policy;
 	strlcpy(e->id, w->id, sizeof(e->id));
@@ -353,7 +346,7 @@ discover_tick(struct discover *d, time_t now)
 }
 
 static void
-answer_with(const struct cache_entry *e, bool fetched, time_t now,
+answer_with(const struct cache_entry *e, bool fetched,
     struct discover_answer *a)
 {
 	a->mode = e->policy.mode;
@@ -363,8 +356,6 @@ answer_with(const struct cache_entry *e, bool fetched, time_t now,
 	a->fetched = e->fetched;
 	a->expires = expires(e);
 	a->refresh = e->refresh;
-	a->changed = e->changed != 0 && e->changed <= now &&
-	    now - e->changed < CHANGED_S;
 }
 
 static void
@@ -383,7 +374,7 @@ compose(struct discover *d, const struct flight *w, struct discover_answer *a,
 	a->detail = w->detail;
 	/* A max_age of 0 serves the flight that fetched it (3.2). */
 	if (is_alive(e, now) || (e != NULL && w->was_fetched))
-		answer_with(e, w->was_fetched, now, a);
+		answer_with(e, w->was_fetched, a);
 	/* That the copy could not be renewed lately stays to be told. */
 	if (a->policy != NULL && a->trouble == REASON_NONE && w->fail_at != 0) {
 		a->trouble = w->fail;
@@ -404,7 +395,7 @@ discover_peek(struct discover *d, const char *domain, struct discover_answer *a,
 		a->detail = w->fail_detail;
 	}
 	if (is_alive(e, now))
-		answer_with(e, false, now, a);
+		answer_with(e, false, a);
 }
 
 /* The answer where our copy was damaged: wait, this once. */

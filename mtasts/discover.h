@@ -28,9 +28,8 @@ struct discover;
 /* Why the question is asked. */
 enum discover_why {
 	ASK_DELIVERY, /* a message is to be delivered */
-	ASK_FAILED,   /* one under an enforce policy failed (5.1) */
-	ASK_EXPIRING, /* one is about to bounce (5.1) */
-	ASK_REFRESH   /* the administrator wants it fetched, now */
+	ASK_FAILED, /* one under enforce failed, or is about to bounce (5.1) */
+	ASK_REFRESH /* the administrator wants it fetched, now */
 };
 
 enum discover_txt {
@@ -51,8 +50,6 @@ struct discover_answer {
 	enum reason trouble; /* why there is none, or the copy is not
 				renewed; REASON_NONE: all is well */
 	const char *detail;  /* of that trouble; "" */
-	bool changed;        /* it changed lately: a failed message deserves
-			 another attempt (5.1) */
 };
 
 enum discover_kind {
