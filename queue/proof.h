@@ -26,9 +26,10 @@ struct proof_seal {
 	const char *route;     /* secure, insecure */
 	const char *policy;    /* mode: enforce, testing, none, absent */
 	const char *policy_id; /* of the policy in force */
-	const char *policy_sha256;  /* of its text, hexadecimal */
-	const char *policy_fetched; /* RFC 3339: its age at delivery follows */
-	const char *tls;            /* version */
+	const char *policy_sha256; /* of its text, hexadecimal */
+	int64_t policy_fetched;    /* seconds since 1970; 0: no policy */
+	const char *tlsa;          /* the record that matched: "3 1 1" */
+	const char *tls;           /* version */
 	const char *cipher;
 	const char *group;
 	const char *cert_sha256; /* of the host's certificate, hexadecimal */
@@ -50,7 +51,8 @@ struct proof {
 /*
  * Open the store in the folder "dirfd" (taken; closed by proof_close).
  *
- * keep_ms    age at which proofs go; at least a day's segment is kept whole
+ * keep_ms    proofs are kept for that long, and gone a thirtieth of it (from
+ *            a minute to a day) later
  * max_bytes  of all segments; the oldest go first
  * returns    NULL with errno
  */
@@ -59,16 +61,19 @@ struct proof_store *proof_open(int dirfd, int64_t keep_ms, uint64_t max_bytes,
 void proof_close(struct proof_store *);
 /* Another age from now on. */
 void proof_keep(struct proof_store *, int64_t keep_ms);
+/* Remove all that is kept. */
+void proof_erase(struct proof_store *);
 
 /*
  * Add a proof to the buffer. Returns 0, or -1 with errno: it is lost (no
  * memory, or the buffer is full because the disk takes nothing).
  */
 int proof_add(struct proof_store *, const struct proof *);
+/* Bytes that wait for the next flush. */
+size_t proof_buffered(const struct proof_store *);
 /*
- * Write the buffer out, begin a new segment and drop old ones where that is
- * due. Returns 0, or -1 with errno: what is buffered stays and is tried again
- * by the next call.
+ * Write the buffer out, and drop old segments. Returns 0, or -1 with errno:
+ * what is buffered stays and is tried again by the next call.
  */
 int proof_flush(struct proof_store *, int64_t now_ms);
 

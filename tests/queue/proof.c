@@ -49,6 +49,12 @@ count_files(void)
 	return count;
 }
 
+static uint64_t
+id_at(int64_t ms)
+{
+	return (uint64_t)ms * 4000;
+}
+
 static struct proof
 make_proof(uint64_t id, const char *recipient)
 {
@@ -66,7 +72,8 @@ make_proof(uint64_t id, const char *recipient)
 			.policy = "enforce",
 			.policy_id = "20260101",
 			.policy_sha256 = "ab",
-			.policy_fetched = "2026-11-24T08:00:00Z",
+			.policy_fetched = 1795492800,
+			.tlsa = "3 1 1",
 			.tls = "TLSv1.3",
 			.cipher = "TLS_AES_256_GCM_SHA384",
 			.group = "",
@@ -82,7 +89,8 @@ make_proof(uint64_t id, const char *recipient)
 struct found {
 	int count;
 	uint64_t last_id;
-	char recipient[64];
+	char recipient[400];
+	char reply[800];
 	char line[PROOF_LINE_MAX];
 	char seal[PROOF_LINE_MAX];
 };
@@ -95,6 +103,7 @@ note(void *arg, const struct proof *p)
 	f->count++;
 	f->last_id = p->id;
 	(void)snprintf(f->recipient, sizeof f->recipient, "%s", p->recipient);
+	(void)snprintf(f->reply, sizeof f->reply, "%s", p->reply);
 	(void)proof_line_delivery(p, 0, f->line);
 	(void)proof_line_seal(&p->seal, f->seal);
 }
@@ -192,18 +201,91 @@ test_bounds(void)
 	t_case("proof: segments older than `proof keep` go, newer ones stay");
 	store = proof_open(open_folder(), 3 * DAY_MS, 1ULL << 30, NOW);
 	for (i = 0; i < 10; i++) {
-		p.id = (uint64_t)i + 1;
+		p.id = id_at(NOW + i * DAY_MS);
+		p.delivered_ms = NOW + i * DAY_MS + 5;
 		t_int(proof_add(store, &p), 0);
-		t_int(proof_flush(store, NOW + (i + 1) * DAY_MS), 0);
+		t_int(proof_flush(store, p.delivered_ms), 0);
 	}
 	t_true(count_files() <= 5);
-	t_int(look_up(store, 1, NULL).count, 0);
-	t_int(look_up(store, 10, NULL).count, 1);
+	t_int(look_up(store, id_at(NOW), NULL).count, 0);
+	t_int(look_up(store, id_at(NOW + 9 * DAY_MS), NULL).count, 1);
+	t_int(look_up(store, id_at(NOW + 7 * DAY_MS), NULL).count, 1);
+	proof_close(store);
+
+	t_case("proof: an idle store forgets as well");
+	store =
+	    proof_open(open_folder(), 3 * DAY_MS, 1ULL << 30, NOW + 9 * DAY_MS);
+	t_true(count_files() > 1);
+	t_int(proof_flush(store, NOW + 14 * DAY_MS), 0);
+	t_int(count_files(), 0);
+	for (i = 0; i < 3; i++) {
+		p.delivered_ms = NOW + (20 + i) * DAY_MS;
+		t_int(proof_add(store, &p), 0);
+		t_int(proof_flush(store, p.delivered_ms), 0);
+	}
+	t_int(count_files(), 3);
 	proof_close(store);
 
 	t_case("proof: the oldest go when the whole is too large");
-	store = proof_open(open_folder(), 300 * DAY_MS, 1, NOW + 20 * DAY_MS);
+	store = proof_open(open_folder(), 300 * DAY_MS, 400, NOW + 20 * DAY_MS);
 	t_int(count_files(), 1);
+	t_int(look_up(store, p.id, NULL).count, 1);
+
+	t_case("proof: `proof keep never` removes all");
+	t_int(proof_add(store, &p), 0);
+	proof_erase(store);
+	t_int(count_files(), 0);
+	t_int(look_up(store, p.id, NULL).count, 0);
+	proof_close(store);
+}
+
+/* The longest of everything, and whatever a host may answer. */
+static void
+test_hostile(void)
+{
+	struct proof_store *store;
+	struct proof p = make_proof(id_at(NOW), "x@example.net");
+	char recipient[320], reply[768], message_id[256], sent[512];
+	struct found f;
+	size_t i;
+
+	empty_folder();
+	(void)memset(recipient, 'r', sizeof recipient - 1);
+	recipient[sizeof recipient - 1] = '\0';
+	(void)memset(message_id, '%', sizeof message_id - 1);
+	message_id[sizeof message_id - 1] = '\0';
+	(void)memset(reply, 'o', sizeof reply - 1);
+	(void)memcpy(reply, "250  D 0 S \t\r\n%00 - ", 21);
+	reply[sizeof reply - 1] = '\0';
+	for (i = 1; i < sizeof sent; i++)
+		sent[i - 1] = (char)(i % 255 + 1);
+	sent[sizeof sent - 1] = '\0';
+	store = proof_open(open_folder(), 30 * DAY_MS, 1ULL << 30, NOW);
+	t_case("proof: no file before there is something to keep");
+	t_int(count_files(), 0);
+
+	t_case("proof: fields of any length and bytes come back as they were");
+	p.recipient = recipient;
+	p.message_id = message_id;
+	p.reply = reply;
+	t_int(proof_add(store, &p), 0);
+	t_int(proof_flush(store, NOW), 0);
+	f = look_up(store, p.id, NULL);
+	t_int(f.count, 1);
+	t_str(f.recipient, recipient);
+	t_str(f.reply, reply);
+	t_int(look_up(store, 0, message_id).count, 1);
+
+	t_case("proof: the longest lines fit, cut");
+	p.reply = p.message_id = p.recipient = sent;
+	p.seal.mx = p.seal.addr = p.seal.tls = p.seal.cipher = sent;
+	p.seal.level = p.seal.auth = p.seal.route = p.seal.policy = sent;
+	p.seal.policy_id = p.seal.policy_sha256 = p.seal.tlsa = sent;
+	p.seal.group = p.seal.cert_sha256 = sent;
+	p.id++;
+	t_int(proof_add(store, &p), 0);
+	t_int(proof_flush(store, NOW), 0);
+	t_int(look_up(store, p.id, NULL).count, 1);
 	proof_close(store);
 }
 
@@ -277,6 +359,7 @@ main(void)
 	test_round_trip();
 	test_shared_seal();
 	test_bounds();
+	test_hostile();
 	test_damage();
 	test_full_disk();
 	empty_folder();
