@@ -108,7 +108,7 @@ count_delivery(struct queue_stats *stats, const struct msg_rcpt_result *r)
 	stats->would_defer[r->would_defer]++;
 	stats->sts_failures[r->sts_failure]++;
 	stats->resumed += r->resumed != 0;
-	if (r->tls[0] == '\0')
+	if (strcmp(r->tls, "none") == 0)
 		stats->in_clear++;
 	else if (strcmp(r->tls, "TLSv1.3") == 0)
 		stats->by_tls13++;
