@@ -89,6 +89,7 @@ struct conf {
 	unsigned queue_warn_tls_s; /* where TLS or policy is the reason */
 	unsigned queue_retry_s;    /* first delay, doubling up to... */
 	unsigned queue_retry_max_s;
+	unsigned proof_keep_s;           /* 0: no proofs of delivery */
 	unsigned connections;            /* at once to one destination */
 	char *aliases;                   /* file */
 	unsigned aliases_line;           /* 0: not named, it need not exist */

@@ -252,6 +252,16 @@ set_queue_retry(struct conf_parser *p)
 	return 0;
 }
 
+/* DURATION | never */
+static int
+set_proof_keep(struct conf_parser *p)
+{
+	p->conf->proof_keep_s = 0;
+	if (conf_take_word(p, "never"))
+		return 0;
+	return conf_take_duration(p, &p->conf->proof_keep_s);
+}
+
 static int
 set_connections(struct conf_parser *p)
 {
@@ -357,6 +367,8 @@ static const struct conf_row rows[] = {
     YES }, set_queue_warn, ONCE },
 { { "queue retry", "DURATION up to DURATION", "5m up to 4h", GLOBAL, YES },
     set_queue_retry, ONCE },
+{ { "proof keep", "DURATION | never", "30d", GLOBAL, YES }, set_proof_keep,
+    ONCE },
 { { "connections", "NUMBER", "20", GLOBAL, YES }, set_connections, ONCE },
 { { "aliases", "FILE", SYSCONFDIR "/aliases", GLOBAL, YES }, set_aliases,
     ONCE },

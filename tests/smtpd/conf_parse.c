@@ -34,6 +34,7 @@ static const char full[] =
     "queue expire 3d\n"
     "queue warn 2h tls 30m\n"
     "queue retry 30s up to 1h\n"
+    "proof keep 90d\n"
     "connections 7\n"
     "aliases /etc/mail/aliases\n"
     "source 192.0.2.10\n"
@@ -89,11 +90,12 @@ test_full(void)
 	t_int(c.queue_expire_s, 3 * DAY);
 	t_int(c.queue_warn_s, 7200);
 	t_int(c.queue_warn_tls_s, 1800);
+	t_int(c.proof_keep_s, 90 * 86400);
 	t_int(c.queue_retry_s, 30);
 	t_int(c.queue_retry_max_s, 3600);
 	t_int(c.connections, 7);
 	t_str(c.aliases, "/etc/mail/aliases");
-	t_int(c.aliases_line, 23);
+	t_int(c.aliases_line, 24);
 	t_str(netaddr_host_text(SA(c.source4), buf), "192.0.2.10");
 	t_str(netaddr_host_text(SA(c.source6), buf), "2001:db8::10");
 	t_int(c.destination_count, 4);
@@ -137,6 +139,7 @@ test_empty(void)
 		t_int(c.queue_expire_s, 5 * DAY);
 		t_int(c.queue_warn_s, 4 * 3600);
 		t_int(c.queue_warn_tls_s, 3600);
+		t_int(c.proof_keep_s, 30 * 86400);
 		t_int(c.queue_retry_s, 300);
 		t_int(c.queue_retry_max_s, 4 * 3600);
 		t_int(c.connections, 20);
@@ -291,6 +294,10 @@ static const struct {
 	{ "queue expire 999999999999d",
 	  "f:1: `999999999999d`: the duration is too long\n" },
 	{ "queue warn never", NULL },
+	{ "proof keep never", NULL },
+	{ "proof keep", "f:1: `proof keep` wants DURATION | never\n" },
+	{ "proof keep 1d never", "f:1: `never` is one word too many;"
+	  " `proof keep` wants DURATION | never\n" },
 	{ "queue warn never tls 1h", "f:1: `tls` is one word too many;"
 	  " `queue warn` wants DURATION [tls DURATION] | never\n" },
 	{ "queue warn 1h tls 2h", "f:1: the notice about TLS would come later"
