@@ -91,7 +91,7 @@ struct proof_search *proof_search_new(const struct proof_store *,
 void proof_search_free(struct proof_search *);
 
 /*
- * Read on, a bounded piece of at most 1 MiB.
+ * Read on, a bounded piece of at most 256 KiB.
  *
  * each     hears every proof found, oldest first; borrowed for the call
  * returns  1: call again; 0: all was read; -1 with errno: a segment could not

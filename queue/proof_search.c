@@ -8,7 +8,7 @@
 #include "queue/proof_line.h"
 #include "queue/proof_state.h"
 
-#define STEP_BYTES (1024U * 1024)
+#define STEP_BYTES (256U * 1024)
 #define READ_BYTES 65536U
 
 struct proof_search {

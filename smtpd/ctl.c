@@ -20,6 +20,8 @@ static const struct ctl_row rows[] = {
 	    CTL_KEY_DOMAIN, false },
 	[CTL_SHOW]     = { "show",     CTL_BY_QUEUE,  CTL_ARG_ID,
 	    CTL_KEY_BODY, false },
+	[CTL_PROOF]    = { "proof",    CTL_BY_QUEUE,  CTL_ARG_MESSAGE,
+	    0, false },
 	[CTL_RETRY]    = { "retry",    CTL_BY_QUEUE,  CTL_ARG_WHAT, 0, false },
 	[CTL_HOLD]     = { "hold",     CTL_BY_QUEUE,  CTL_ARG_WHAT, 0, false },
 	[CTL_RELEASE]  = { "release",  CTL_BY_QUEUE,  CTL_ARG_WHAT, 0, false },

@@ -32,8 +32,9 @@ enum ctl_answerer { CTL_BY_QUEUE, CTL_BY_POLICY, CTL_BY_PARENT };
 /* What a verb wants as its argument. */
 enum ctl_argument {
 	CTL_ARG_NONE,
-	CTL_ARG_ID,   /* of one message */
-	CTL_ARG_WHAT, /* ID, destination, or `all` */
+	CTL_ARG_ID,      /* of one message */
+	CTL_ARG_MESSAGE, /* that, or its Message-ID */
+	CTL_ARG_WHAT,    /* ID, destination, or `all` */
 	CTL_ARG_DOMAIN
 };
 
@@ -49,7 +50,7 @@ struct ctl_row {
 struct ctl_request {
 	enum ctl_verb verb;
 	uint32_t flags;               /* CTL_FLAG_* */
-	char what[CTL_WHAT_SIZE];     /* ID, destination, `all`, or domain */
+	char what[CTL_WHAT_SIZE];     /* the argument */
 	char domain[CTL_DOMAIN_SIZE]; /* filter: recipients' domain */
 	char sender[ADDRESS_SIZE];    /* filter: envelope sender */
 	char state[CTL_STATE_SIZE];   /* filter: one of ctl_state_is_known() */

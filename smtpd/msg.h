@@ -31,6 +31,7 @@ enum ctl_verb {
 	CTL_QUEUE,
 	CTL_COUNT,
 	CTL_SHOW,
+	CTL_PROOF,
 	CTL_RETRY,
 	CTL_HOLD,
 	CTL_RELEASE,

@@ -369,6 +369,7 @@ work(struct answer *a)
 	case CTL_STATUS:
 		tell_status(a);
 		break;
+	case CTL_PROOF: /* smtpd/queue_proof.h */
 	case CTL_POLICY:
 	case CTL_POLICIES:
 	case CTL_FORGET:

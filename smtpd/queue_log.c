@@ -336,6 +336,10 @@ queue_stats_json(struct json *j, const struct queue_stats *stats,
 	reasons_json(j, "would_defer_by_reason", stats->would_defer);
 	reasons_json(j, "sts_failures", stats->sts_failures);
 	tls_json(j, stats);
+	json_object(j, "proofs");
+	json_number(j, "added", (int64_t)stats->proofs_added);
+	json_number(j, "lost", (int64_t)stats->proofs_lost);
+	json_end(j);
 	sessions_json(j, &stats->listen);
 	policy_json(j, &stats->policy);
 }

@@ -33,6 +33,8 @@ struct queue_stats {
 	uint64_t by_tls13;
 	uint64_t in_clear;
 	uint64_t resumed;
+	uint64_t proofs_added;
+	uint64_t proofs_lost;           /* the disk took them not */
 	struct msg_listen_stats listen; /* as last told */
 	struct msg_policy_stats policy;
 };

@@ -16,6 +16,7 @@
 #include "smtpd/queue_intake.h"
 #include "smtpd/queue_jobs.h"
 #include "smtpd/queue_log.h"
+#include "smtpd/queue_proof.h"
 #include "smtpd/syncer.h"
 
 #define RESULT_SYNC_MS 100 /* results are durable within */
@@ -29,6 +30,7 @@ struct queue_role {
 	struct queue_intake *intake;
 	struct queue_jobs *jobs;
 	struct queue_answers *answers;
+	struct queue_proof *proof;
 	struct queue_stats stats;
 	struct spool_sync sync; /* the group under way */
 	bool syncing;
@@ -64,6 +66,8 @@ on_changed(void *arg, const struct spool_change *change)
 	struct queue_role *q = arg;
 
 	queue_log_change(&q->stats, change, q->result);
+	if (change->event == EVENT_DELIVERED && q->result != NULL)
+		queue_proof_add(q->proof, change, q->result);
 }
 
 static void
@@ -167,6 +171,7 @@ begin_sync(struct queue_role *q)
 		return;
 	q->urgent = false;
 	ev_timer_del(q->ev, &q->sync_timer);
+	queue_proof_flush(q->proof);
 	r = spool_sync_begin(q->spool, &q->sync, ev_wall_ms());
 	if (r == 1) {
 		q->syncing = true;
@@ -253,8 +258,10 @@ on_wake_timer(void *arg)
 static void
 finish_if_idle(struct queue_role *q)
 {
-	if (q->stopping && !q->syncing && !spool_is_dirty(q->spool))
-		child_exit(q->child, 0);
+	if (!q->stopping || q->syncing || spool_is_dirty(q->spool))
+		return;
+	queue_proof_flush(q->proof);
+	child_exit(q->child, 0);
 }
 
 static void
@@ -272,6 +279,15 @@ on_synced(void *arg, int error)
 }
 
 /* ---- what the siblings say ---- */
+
+static void
+hear_request(struct queue_role *q, const struct msg_ctl_queue *m, int fd)
+{
+	if (m->verb == CTL_PROOF)
+		queue_proof_answer(q->proof, m, fd);
+	else
+		queue_answer(q->answers, m, fd);
+}
 
 static void
 hear_listen(struct queue_role *q, uint32_t type, const void *body, int fd)
@@ -293,7 +309,7 @@ hear_listen(struct queue_role *q, uint32_t type, const void *body, int fd)
 		    ((const struct msg_large_drop *)body)->id);
 		return;
 	case MSG_ctl_queue:
-		queue_answer(q->answers, body, fd);
+		hear_request(q, body, fd);
 		return;
 	case MSG_listen_stats:
 		q->stats.listen = *(const struct msg_listen_stats *)body;
@@ -361,17 +377,25 @@ connected(struct child *child, int peer, uint32_t instance)
 
 /* ---- begin and end ---- */
 
+/* The cage's root is the queue's folder. */
+static int
+open_root(void)
+{
+	int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd == -1)
+		log_die("spool: %s", strerror(errno));
+	return fd;
+}
+
 static void
 open_spool(struct queue_role *q)
 {
 	struct spool_conf conf = settings(q);
 	struct spool_hooks hooks = hooks_template;
-	int dirfd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	hooks.arg = q;
-	if (dirfd == -1)
-		log_die("spool: %s", strerror(errno));
-	q->spool = spool_open(dirfd, NULL, &conf, &hooks, ev_wall_ms());
+	q->spool = spool_open(open_root(), NULL, &conf, &hooks, ev_wall_ms());
 	if (q->spool == NULL)
 		log_die("spool: %s", strerror(errno));
 }
@@ -404,6 +428,8 @@ start(struct child *child)
 	q->intake = queue_intake_new(&q->stats);
 	q->jobs = queue_jobs_new(child);
 	child_set_state(child, q);
+	q->proof = queue_proof_new(q->ev, open_root(),
+	    child_conf(child)->proof_keep_s, &q->stats);
 	open_spool(q);
 	log_opened(q, now_ms);
 	q->syncer = syncer_new(q->ev, on_synced, q);
@@ -425,6 +451,7 @@ reloaded(struct child *child)
 	struct spool_conf conf = settings(q);
 
 	spool_reconfigure(q->spool, &conf, ev_wall_ms());
+	queue_proof_keep(q->proof, child_conf(child)->proof_keep_s);
 	kick(q);
 }
 

@@ -11,6 +11,7 @@
 #include "smtpd/cli/cli.h"
 #include "smtpd/cli/cmd_check.h"
 #include "smtpd/cli/cmd_policy.h"
+#include "smtpd/cli/cmd_proof.h"
 #include "smtpd/cli/cmd_queue.h"
 #include "smtpd/cli/cmd_status.h"
 #include "smtpd/cli/send_options.h"
@@ -35,6 +36,9 @@ static const struct cli_command commands[] = {
 	    CLI_JSON | CLI_YES, 1, CTL_REMOVE, cmd_act },
 	{ "bounce", WHAT, "give up now, with a bounce", CLI_JSON, 1,
 	    CTL_BOUNCE, cmd_act },
+	{ "proof", "ID|MESSAGE-ID [--json]",
+	    "what authenticated the host that took a message", CLI_JSON, 1,
+	    CTL_PROOF, cmd_proof },
 	{ "policy", "DOMAIN [--json] [--refresh | --forget]",
 	    "show the MTA-STS policy in force",
 	    CLI_JSON | CLI_REFRESH | CLI_FORGET, 1, CTL_POLICY, cmd_policy },

@@ -1,0 +1,20 @@
+/*
+ * `sealpost proof`: what authenticated the host that took a message.
+ */
+
+#ifndef SMTPD_CLI_CMD_PROOF_H
+#define SMTPD_CLI_CMD_PROOF_H
+
+#include <stdio.h>
+
+#include "smtpd/cli/jread.h"
+
+struct cli;
+
+/* Runs the command and returns the status to exit with. */
+int cmd_proof(const struct cli *);
+
+/* One proof, as the daemon tells it, for people. */
+void proof_write(FILE *, const struct jread *);
+
+#endif
