@@ -45,6 +45,40 @@ write_all(int fd, const char *bytes, size_t len)
 	return 0;
 }
 
+/* Left out where it is not known. */
+static void
+write_digest(FILE *f, const uint8_t sha256[POLICY_SHA256_SIZE])
+{
+	static const uint8_t unknown[POLICY_SHA256_SIZE];
+	size_t i;
+
+	if (memcmp(sha256, unknown, sizeof(unknown)) == 0)
+		return;
+	fputs("sha256 ", f);
+	for (i = 0; i < sizeof(unknown); i++)
+		fprintf(f, "%02x", sha256[i]);
+	fputc('\n', f);
+}
+
+static int
+read_digest(const char *hex, uint8_t sha256[POLICY_SHA256_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *high, *low;
+	size_t i;
+
+	if (strlen(hex) != 2 * POLICY_SHA256_SIZE)
+		return -1;
+	for (i = 0; i < POLICY_SHA256_SIZE; i++) {
+		high = strchr(digits, hex[2 * i]);
+		low = strchr(digits, hex[2 * i + 1]);
+		if (high == NULL || low == NULL)
+			return -1;
+		sha256[i] = (uint8_t)((high - digits) << 4 | (low - digits));
+	}
+	return 0;
+}
+
 /* The text without its checksum; NULL on no memory. The caller frees. */
 static char *
 encode(const struct cache_entry *e, size_t *len)
@@ -57,6 +91,7 @@ encode(const struct cache_entry *e, size_t *len)
 		return NULL;
 	fprintf(f, MAGIC "domain %s\nid %s\nfetched %" PRId64 "\n", e->domain,
 	    e->id, (int64_t)e->fetched);
+	write_digest(f, e->policy.sha256);
 	fprintf(f, "max_age %" PRIu32 "\nmode %s\n", e->policy.max_age_s,
 	    mode_word(e->policy.mode));
 	for (i = 0; i < e->policy.mx_count; i++)
@@ -150,7 +185,7 @@ take_policy(char **cursor, struct sts_policy *policy)
 static int
 parse_lines(char *text, struct cache_entry *e)
 {
-	char *domain, *id, *fetched;
+	char *domain, *id, *fetched, *sha256;
 	const char *why = NULL;
 
 	if (strncmp(text, MAGIC, sizeof(MAGIC) - 1) != 0)
@@ -166,9 +201,11 @@ parse_lines(char *text, struct cache_entry *e)
 	if (strlcpy(e->id, id, sizeof(e->id)) >= sizeof(e->id))
 		return -1;
 	e->fetched = (time_t)strtonum(fetched, 1, INT64_MAX / 2, &why);
+	sha256 = take(&text, "sha256");
 	if (why != NULL || take_policy(&text, &e->policy) == -1)
 		return -1;
-	if (*text == '\0')
+	if (*text == '\0' &&
+	    (sha256 == NULL || read_digest(sha256, e->policy.sha256) == 0))
 		return 0;
 	policy_clear(&e->policy);
 	return -1;

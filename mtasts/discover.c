@@ -240,8 +240,8 @@ replace(struct discover *d, struct flight *w, struct sts_policy *policy,
 }
 
 void
-discover_fetched(struct discover *d, const char *domain, const char *body,
-    size_t len, time_t now)
+discover_fetched(struct discover *d, const char *domain,
+    const struct sts_body *body, time_t now)
 {
 	struct flight *w = flight_find(&d->flights, domain);
 	struct sts_policy policy;
@@ -249,10 +249,11 @@ discover_fetched(struct discover *d, const char *domain, const char *body,
 
 	if (w == NULL || w->state != FLIGHT_FETCH)
 		return;
-	if (policy_parse(&policy, body, len, &why) == -1) {
+	if (policy_parse(&policy, body->text, body->len, &why) == -1) {
 		discover_failed(d, domain, REASON_STS_POLICY_INVALID, why, now);
 		return;
 	}
+	memcpy(policy.sha256, body->sha256, sizeof(policy.sha256));
 	if (replace(d, w, &policy, now) == -1) {
 		policy_clear(&policy);
 		discover_failed(d, domain, REASON_STS_POLICY_FETCH_ERROR,

@@ -100,8 +100,8 @@ void discover_txt(struct discover *, const char *domain, enum discover_txt,
     const char *text, time_t now);
 
 /* The fetch has ended, with a body; it is yet to be judged. */
-void discover_fetched(struct discover *, const char *domain, const char *body,
-    size_t len, time_t now);
+void discover_fetched(struct discover *, const char *domain,
+    const struct sts_body *, time_t now);
 /* The fetch has failed. */
 void discover_failed(struct discover *, const char *domain, enum reason,
     const char *detail, time_t now);

@@ -1,8 +1,6 @@
 #include "mtasts/policy.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -285,26 +283,6 @@ policy_equal(const struct sts_policy *a, const struct sts_policy *b)
 		if (strcmp(a->mx[i], b->mx[i]) != 0)
 			return false;
 	return true;
-}
-
-char *
-policy_text(const struct sts_policy *policy, size_t *len)
-{
-	char *text = NULL;
-	FILE *f = open_memstream(&text, len);
-	size_t i;
-
-	if (f == NULL)
-		return NULL;
-	fprintf(f, "version: STSv1\nmode: %s\n", mode_word(policy->mode));
-	for (i = 0; i < policy->mx_count; i++)
-		fprintf(f, "mx: %s\n", policy->mx[i]);
-	fprintf(f, "max_age: %" PRIu32 "\n", policy->max_age_s);
-	if (fclose(f) != 0) {
-		free(text);
-		return NULL;
-	}
-	return text;
 }
 
 bool

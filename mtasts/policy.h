@@ -11,7 +11,8 @@
 
 #include "mtasts/verdict.h"
 
-#define POLICY_BODY_MAX 65536   /* bytes of a policy file, RFC 8461 3.3 */
+#define POLICY_BODY_MAX 65536 /* bytes of a policy file, RFC 8461 3.3 */
+#define POLICY_SHA256_SIZE 32
 #define POLICY_AGE_MAX 31557600 /* seconds: a year, RFC 8461 3.2 */
 
 struct sts_policy {
@@ -20,10 +21,20 @@ struct sts_policy {
 	bool max_age_capped;   /* the file asked for more */
 	char **mx;             /* patterns, normalized; owned */
 	size_t mx_count;
+	/* SHA-256 of the file it was read from, as whoever fetched that says;
+	 * all zero: not known. */
+	uint8_t sha256[POLICY_SHA256_SIZE];
+};
+
+/* A policy file as it was fetched. */
+struct sts_body {
+	const char *text; /* need not end in NUL */
+	size_t len;
+	uint8_t sha256[POLICY_SHA256_SIZE]; /* of the text */
 };
 
 /*
- * Read a policy file.
+ * Read a policy file; the digest is left all zero.
  *
  * body     need not end in NUL; borrowed
  * policy   filled in on 0, then owned by the caller: policy_clear(); all zero
@@ -41,15 +52,8 @@ int policy_copy(struct sts_policy *to, const struct sts_policy *from);
 /* Free what it holds and zero it; fine on one that is all zero. */
 void policy_clear(struct sts_policy *);
 
-/* Same mode, age and patterns in the same order? */
+/* Same mode, age and patterns in the same order, whatever the file? */
 bool policy_equal(const struct sts_policy *, const struct sts_policy *);
-
-/*
- * The policy in a form that two copies of it share however they were laid
- * out: the lines `version`, `mode`, each `mx` in order and `max_age`, each
- * "key: value" and LF. Returns memory to free(3), ended by NUL; NULL: none.
- */
-char *policy_text(const struct sts_policy *, size_t *len);
 
 /* Does the MX host name match one of the patterns (RFC 8461 4.1)? */
 bool policy_matches(const struct sts_policy *, const char *host);

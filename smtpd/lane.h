@@ -59,7 +59,7 @@ struct lane_route {
 	enum policy_mode mode;
 	char policy_id[33];
 	int64_t policy_fetched;    /* seconds since 1970; 0: no policy */
-	uint8_t policy_sha256[32]; /* of its policy_text() */
+	uint8_t policy_sha256[32]; /* of its file; zero: not known */
 	uint32_t lifetime_ms;
 	struct lane_host *host; /* owned */
 	size_t host_count;

@@ -245,7 +245,7 @@ send_head(struct ipc *ipc, uint64_t ask, const struct route *r, uint32_t hosts)
 	m.mode = r->mode;
 	m.lifetime_ms = r->lifetime_ms;
 	m.policy_fetched = r->fetched;
-	memcpy(m.policy_sha256, r->policy_sha256, sizeof(m.policy_sha256));
+	memcpy(m.policy_sha256, r->policy.sha256, sizeof(m.policy_sha256));
 	/* Of a usable route: why there is no policy, for level strict. */
 	m.reason = ok ? r->policy_trouble : r->reason;
 	strlcpy(m.detail, ok ? r->policy_detail : r->detail, sizeof(m.detail));

@@ -385,18 +385,6 @@ on_mx(void *arg, const struct dns_answer *answer)
 /* ---- the policy ---- */
 
 static void
-keep_policy(struct route *r, const struct sts_policy *policy)
-{
-	size_t len = 0;
-	char *text = policy_text(policy, &len);
-
-	if (text == NULL || policy_copy(&r->policy, policy) == -1)
-		log_die("no memory for a policy");
-	tls_sha256(text, len, r->policy_sha256);
-	free(text);
-}
-
-static void
 on_policy(void *arg, const struct discover_answer *answer)
 {
 	struct ask *a = arg;
@@ -410,8 +398,9 @@ on_policy(void *arg, const struct discover_answer *answer)
 	r->policy_trouble = answer->trouble;
 	strlcpy(r->policy_id, answer->id, sizeof(r->policy_id));
 	strlcpy(r->policy_detail, answer->detail, sizeof(r->policy_detail));
-	if (answer->policy != NULL)
-		keep_policy(r, answer->policy);
+	if (answer->policy != NULL &&
+	    policy_copy(&r->policy, answer->policy) == -1)
+		log_die("no memory for a policy");
 	finish_if_done(a);
 }
 

@@ -61,7 +61,6 @@ struct route {
 	struct sts_policy policy;
 	char policy_id[STS_ID_SIZE];
 	time_t fetched, expires;
-	uint8_t policy_sha256[TLS_SHA256_SIZE]; /* of its policy_text() */
 	enum reason policy_trouble;
 	char policy_detail[FLIGHT_DETAIL_SIZE];
 	bool mx_secure;       /* the MX answer was authenticated */

@@ -227,10 +227,11 @@ static void
 on_fetched(void *arg, const char *domain, const struct fetch_result *r)
 {
 	struct sts *s = arg;
+	struct sts_body body = { .text = r->body, .len = r->len };
 
 	if (r->reason == REASON_NONE) {
-		discover_fetched(s->discover, domain, r->body, r->len,
-		    time(NULL));
+		tls_sha256(r->body, r->len, body.sha256);
+		discover_fetched(s->discover, domain, &body, time(NULL));
 	} else {
 		s->stats.fetch_errors++;
 		discover_failed(s->discover, domain, r->reason, r->detail,

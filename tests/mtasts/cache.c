@@ -37,6 +37,8 @@ put(struct cache *c, const char *domain, time_t fetched)
 
 	policy_clear(&e->policy);
 	t_int(policy_parse(&e->policy, BODY, strlen(BODY), &why), 0);
+	if (fetched == T0)
+		memset(e->policy.sha256, 0xa7, sizeof(e->policy.sha256));
 	strlcpy(e->id, "2026a", sizeof(e->id));
 	e->fetched = fetched;
 	cache_store(c, e);
@@ -74,7 +76,12 @@ round_trip(int dirfd)
 		t_int(e->policy.max_age_s, 604800);
 		t_int(e->policy.mx_count, 2);
 		t_str(e->policy.mx[1], "*.b.example");
+		t_int(e->policy.sha256[0], 0xa7);
+		t_int(e->policy.sha256[31], 0xa7);
 	}
+	t_case("a policy whose digest is not known has none");
+	t_int(cache_find(c, "xn--bcher-kva.example")->policy.sha256[0], 0);
+	t_int(cache_find(c, "xn--bcher-kva.example")->policy.mx_count, 2);
 	t_str(damaged, "");
 	t_case("a dropped policy is gone from the disk");
 	if (e != NULL)

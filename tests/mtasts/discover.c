@@ -116,7 +116,10 @@ no_txt(struct world *w, enum discover_txt status)
 static const char *
 body(struct world *w, const char *text)
 {
-	discover_fetched(w->d, DOM, text, strlen(text), w->now);
+	struct sts_body served = { .text = text, .len = strlen(text) };
+
+	served.sha256[0] = (uint8_t)served.len;
+	discover_fetched(w->d, DOM, &served, w->now);
 	return seen(w);
 }
 

@@ -190,43 +190,11 @@ matching(void)
 	t_true(!policy_matches(&policy, "a.example.net"));
 }
 
-static void
-canonical(void)
-{
-	static const char text[] = "version: STSv1\nmode: enforce\n"
-				   "mx: mx.example.com\nmx: *.example.net\n"
-				   "max_age: 86400\n";
-	static const char *const layouts[] = { text,
-		"version: STSv1\r\nmode: enforce\r\nmx: mx.example.com\r\n"
-		"mx: *.example.net\r\nmax_age: 86400\r\n\r\n",
-		"x: y\nmax_age:86400\nmx:MX.example.com.\nmode: enforce \n"
-		"mx: *.Example.NET\nversion: STSv1" };
-	struct sts_policy policy;
-	const char *why;
-	char *got;
-	size_t i, len = 0;
-
-	t_case("policy: written alike however it was laid out");
-	for (i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
-		t_row("body %zu", i);
-		t_int(policy_parse(&policy, layouts[i], strlen(layouts[i]),
-			  &why),
-		    0);
-		got = policy_text(&policy, &len);
-		t_str(got, text);
-		t_int(len, sizeof(text) - 1);
-		free(got);
-		policy_clear(&policy);
-	}
-	t_row(NULL);
-}
-
 int
 main(void)
 {
 	bodies();
 	bounds();
 	matching();
-	canonical();
 	return t_done();
 }
