@@ -181,7 +181,7 @@ static void
 put_for_people(FILE *to, const struct dsn *d, const struct dsn_rcpt *r)
 {
 	const struct spool_result *result;
-	const char *advice;
+	const char *advice, *mx;
 
 	result = &r->attempt->result;
 	(void)fprintf(to, "\r\n<%s>\r\n", r->rcpt->address);
@@ -189,11 +189,11 @@ put_for_people(FILE *to, const struct dsn *d, const struct dsn_rcpt *r)
 		put_paragraph(to, "    ", result->detail);
 	if (result->reply[0] != '\0') {
 		(void)fputs("    ", to);
-		if (result->mx[0] != '\0') {
-			put_words(to, "    ", result->mx, 4, TEXT_WIDTH);
-			(void)fputs("    ", to);
-		}
-		put_words(to, "    ", "answered:", 4, TEXT_WIDTH);
+		for (mx = result->mx; *mx != '\0'; mx++)
+			(void)putc(plain(*mx), to);
+		(void)fputs(*result->mx != '\0' ? " answered:\r\n"
+						: "The host answered:\r\n",
+		    to);
 		put_paragraph(to, "      ", result->reply);
 	}
 	if (d->kind == REPORT_RELAYED || result->reason[0] == '\0')

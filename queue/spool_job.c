@@ -380,6 +380,7 @@ apply_result(struct spool *sp, struct job *job, struct rcpt *r,
     enum rcpt_event event, const struct spool_attempt *attempt)
 {
 	struct spool_attempt expired;
+	char detail[SPOOL_DETAIL_SIZE];
 
 	r->flags &= RCPT_FINAL;
 	if (attempt->result.tls)
@@ -408,14 +409,14 @@ apply_result(struct spool *sp, struct job *job, struct rcpt *r,
 		spool_add_told(&job->told, r->number, REPORT_BOUNCE, attempt);
 	} else if ((r->flags & RCPT_FINAL) != 0) {
 		expired = *attempt;
-		expired.result.outcome = OUTCOME_BOUNCED;
+		spool_run_out(&expired.result, detail);
 		tell_change(sp, job,
 		    (struct spool_change){ .event = EVENT_EXPIRED,
 			.rcpt = r->number,
 			.result = &expired.result },
 		    0);
 		end_rcpt(sp, job->m, r);
-		spool_add_told(&job->told, r->number, REPORT_BOUNCE, attempt);
+		spool_add_told(&job->told, r->number, REPORT_BOUNCE, &expired);
 	} else
 		defer_rcpt(sp, job, r, event, attempt);
 }

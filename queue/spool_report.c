@@ -21,7 +21,29 @@ spool_given_up(struct spool_attempt *attempt, int64_t now_ms)
 	attempt->result.dsn = "5.0.0";
 	attempt->result.mx = "";
 	attempt->result.reply = "";
-	attempt->result.detail = "the administrator gave the message up";
+	attempt->result.detail = SPOOL_GIVEN_UP;
+}
+
+void
+spool_conclude(struct spool_result *last, const char *why,
+    char detail[SPOOL_DETAIL_SIZE])
+{
+	if (last->reason[0] == '\0') {
+		last->detail = why;
+		return;
+	}
+	(void)snprintf(detail, SPOOL_DETAIL_SIZE, "%s; at last %s: %s", why,
+	    last->reason, last->detail);
+	last->detail = detail;
+}
+
+void
+spool_run_out(struct spool_result *last, char detail[SPOOL_DETAIL_SIZE])
+{
+	last->outcome = OUTCOME_BOUNCED;
+	spool_conclude(last, "not delivered in time", detail);
+	last->reason = "expired";
+	last->dsn = "5.4.7";
 }
 
 /* ---- who is told ---- */

@@ -180,8 +180,18 @@ void spool_expire(struct spool *, const struct envelope *, struct rcpt *,
 /* Remember a recipient for a report. */
 void spool_add_told(struct told_list *, uint32_t rcpt, enum spool_report,
     const struct spool_attempt *);
+#define SPOOL_GIVEN_UP "the administrator gave the message up"
 /* What stands for an attempt where the administrator gave up without one. */
 void spool_given_up(struct spool_attempt *, int64_t now_ms);
+
+#define SPOOL_DETAIL_SIZE 1536 /* bytes, of a result's and words before it */
+
+/* "why" it ends goes before what the last attempt came to; that text is in
+ * "detail" then, which must live as long as the result. */
+void spool_conclude(struct spool_result *last, const char *why,
+    char detail[SPOOL_DETAIL_SIZE]);
+/* The last attempt's result becomes that of a message that has expired. */
+void spool_run_out(struct spool_result *last, char detail[SPOOL_DETAIL_SIZE]);
 void free_told(struct told_list *);
 /* Write the reports, one of each kind. */
 void spool_report(struct spool *, struct message *, const struct envelope *,

@@ -67,6 +67,7 @@ spool_expire(struct spool *sp, const struct envelope *env, struct rcpt *r,
 {
 	struct spool_attempt last;
 	struct spool_change change;
+	char detail[SPOOL_DETAIL_SIZE];
 	uint32_t len, at;
 	char *text;
 
@@ -77,11 +78,15 @@ spool_expire(struct spool *sp, const struct envelope *env, struct rcpt *r,
 		;
 	last.result.outcome = OUTCOME_BOUNCED;
 	last.at_ms = sp->now_ms;
-	if (event == EVENT_EXPIRED && last.result.reason[0] == '\0') {
-		last.result.detail = "no attempt could be made in time";
-		if (index_is_down(r->domain->dest))
-			last.result.reason = r->domain->dest->reason;
+	if (event == EVENT_EXPIRED && last.result.reason[0] == '\0' &&
+	    index_is_down(r->domain->dest)) {
+		last.result.detail = "no attempt could be made";
+		last.result.reason = r->domain->dest->reason;
 	}
+	if (event == EVENT_EXPIRED)
+		spool_run_out(&last.result, detail);
+	else
+		spool_conclude(&last.result, SPOOL_GIVEN_UP, detail);
 	spool_add_told(told, r->number, REPORT_BOUNCE, &last);
 	change.event = event;
 	change.env = env;

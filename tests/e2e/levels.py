@@ -113,7 +113,7 @@ def _(lab):
                   policy_text("enforce", "mx.older" + T))
     b = lab.sealpostd.wait_event("bounced", scene.marks["kept"], 15,
                                  to="<bob@kept%s>" % T)
-    equal(b["reason"], "sts-mx-mismatch")
+    equal(b["reason"], "expired")
     sink = scene.all["home"].hosts[0].sinks[0]
     wait_until("the report", lambda: sink.mails)
     report = sink.mails[0][2].decode()

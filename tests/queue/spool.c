@@ -324,7 +324,10 @@ expired(void)
 		free(text);
 		box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
 	}
+	t_true(strstr(text, "not delivered in time; at last") != NULL);
 	t_true(strstr(text, "certificate-expired") != NULL);
+	t_true(strstr(text, "Reason: expired\r\n") != NULL);
+	t_true(strstr(text, "Status: 5.4.7\r\n") != NULL);
 	free(text);
 	box_clear(&b);
 }
