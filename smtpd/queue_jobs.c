@@ -202,6 +202,20 @@ queue_jobs_dispatch(struct queue_jobs *jobs, struct spool *spool,
 	}
 }
 
+void
+queue_jobs_renew(struct queue_jobs *jobs)
+{
+	struct msg_renew m = { 0 };
+	struct ipc *ipc;
+	uint32_t i;
+
+	for (i = 0; i < child_workers(jobs->child); i++) {
+		ipc = child_peer(jobs->child, ROLE_DELIVER, i);
+		if (ipc != NULL)
+			MSG_SEND(ipc, renew, &m, -1);
+	}
+}
+
 /* ---- back ---- */
 
 static struct flight *

@@ -24,6 +24,10 @@ struct queue_jobs *queue_jobs_new(struct child *);
 /* Hand out what is due, as far as the workers have room. */
 void queue_jobs_dispatch(struct queue_jobs *, struct spool *, int64_t now_ms);
 
+/* A retry was asked for: workers are to look anew how destinations are
+ * reached, before the jobs that follow. */
+void queue_jobs_renew(struct queue_jobs *);
+
 /* A worker's result. What is out of range, or not its own, is refused. */
 void queue_jobs_result(struct queue_jobs *, struct spool *, uint32_t instance,
     const struct msg_rcpt_result *, int64_t now_ms);

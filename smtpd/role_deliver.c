@@ -399,6 +399,8 @@ hear_queue(struct deliver *d, uint32_t type, const void *body, int fd)
 		hear_job(d, body, fd);
 	else if (type == MSG_job_rcpt)
 		hear_rcpt(d, body);
+	else if (type == MSG_renew)
+		renew_all(d);
 	else
 		log_bug("message %u from queue", type);
 }

@@ -283,6 +283,8 @@ on_synced(void *arg, int error)
 static void
 hear_request(struct queue_role *q, const struct msg_ctl_queue *m, int fd)
 {
+	if (m->verb == CTL_RETRY)
+		queue_jobs_renew(q->jobs);
 	if (m->verb == CTL_PROOF)
 		queue_proof_answer(q->proof, m, fd);
 	else
