@@ -1,7 +1,10 @@
 # Sealpost.  `make demo` shows the main job live, `make check` runs all tests;
 # both install what the build needs first.  `make` alone only builds.
+# V=1 shows the commands, B=folder builds there, SAN=1 with sanitizers.
 
 comma := ,
+Q = $(if $(V),,@)
+SAY = @$(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),:,printf '%-8s%s\n')
 B ?= build
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -52,6 +55,11 @@ ALL_A = $(SMTPD_A) $(QUEUE_A) $(MTASTS_A) $(BASE_A)
 TESTS = $(patsubst %.c,$(B)/%,$(wildcard tests/queue/*.c tests/mtasts/*.c \
 	tests/base/*.c tests/smtpd/*.c))
 
+define LINK
+$(SAY) link $@
+$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+endef
+
 all: $(PROGRAMS)
 
 $(QUEUE_A): $(call objects,queue/*.c)
@@ -61,43 +69,47 @@ $(SMTPD_A): $(filter-out $(B)/smtpd/sealpostd.o,$(call objects,smtpd/*.c))
 $(CLI_A): $(filter-out $(B)/smtpd/cli/sealpost.o $(B)/smtpd/cli/sendmail.o,\
 	$(call objects,smtpd/cli/*.c))
 %.a:
-	rm -f $@
-	ar rcs $@ $^
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $^
 
 $(B)/sealpostd: $(B)/smtpd/sealpostd.o $(ALL_A)
 $(B)/sealpost: $(B)/smtpd/cli/sealpost.o $(CLI_A) $(ALL_A)
 $(B)/sendmail: $(B)/smtpd/cli/sendmail.o $(CLI_A) $(ALL_A)
 $(PROGRAMS):
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(LINK)
 
 # A test sees only what its module may: a leaf links without the rest.
 $(B)/tests/queue/%: $(B)/tests/queue/%.o $(B)/tests/t.o $(QUEUE_A)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(LINK)
 $(B)/tests/mtasts/%: $(B)/tests/mtasts/%.o $(B)/tests/t.o $(MTASTS_A)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(LINK)
 $(B)/tests/base/%: $(B)/tests/base/%.o $(B)/tests/t.o \
 	$(B)/tests/pki.o $(BASE_A)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(LINK)
 $(B)/tests/smtpd/%: $(B)/tests/smtpd/%.o $(B)/tests/t.o \
 	$(B)/tests/script.o $(B)/tests/pki.o $(B)/tests/mx.o \
 	$(B)/tests/fakedns.o $(CLI_A) $(ALL_A)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(LINK)
 
 # What measures: a loader and a mail host that stand alone.
 $(B)/tests/bench/%: $(B)/tests/bench/%.o
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(LINK)
 bench-tools: $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 
 # Other flags or paths than last time: build anew.
 $(B)/flags: export FLAGS = $(CC) $(CPPFLAGS) $(CFLAGS)
 $(B)/flags: FORCE
+	@pkg-config --exists $(LIBRARIES) || { exec >&2; echo \
+	    "make: libraries are missing; as root, run \`make deps' first"; \
+	    exit 1; }
 	@mkdir -p $(@D)
 	@printf '%s\n' "$$FLAGS" | cmp -s - $@ || \
 	    printf '%s\n' "$$FLAGS" >$@
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(SAY) cc $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 tests: $(TESTS)
 
@@ -126,38 +138,43 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@RUNDIR@|$(RUNDIR)|g' \
 MANUALS = $(wildcard man/*.5 man/*.8)
 
 install: all
-	install -d $(I)/sbin $(I)/bin $(I)/share/man/man5 $(I)/share/man/man8 \
-	    $(I)/lib/systemd/system $(I)/lib/sysusers.d $(I)/lib/tmpfiles.d \
-	    $(DESTDIR)$(SYSCONFDIR)/sealpost
-	install -m 755 $(PROGRAMS) $(I)/sbin
-	ln -sf ../sbin/sealpost $(I)/bin/sealpost
-	ln -sf ../sbin/sendmail $(I)/bin/mailq
-	ln -sf ../sbin/sendmail $(I)/bin/newaliases
-	for m in $(MANUALS); do \
+	@test -n "$(DESTDIR)" || test "$$(id -u)" = 0 || \
+	    { echo "make: install as root, or with DESTDIR=folder" >&2; exit 1; }
+	$(Q)install -d $(I)/sbin $(I)/bin $(I)/share/man/man5 \
+	    $(I)/share/man/man8 $(I)/lib/systemd/system $(I)/lib/sysusers.d \
+	    $(I)/lib/tmpfiles.d $(DESTDIR)$(SYSCONFDIR)/sealpost
+	$(Q)install -m 755 $(PROGRAMS) $(I)/sbin
+	$(Q)ln -sf ../sbin/sealpost $(I)/bin/sealpost
+	$(Q)ln -sf ../sbin/sendmail $(I)/bin/mailq
+	$(Q)ln -sf ../sbin/sendmail $(I)/bin/newaliases
+	$(Q)for m in $(MANUALS); do \
 	    install -m 644 $$m $(I)/share/man/man$${m##*.} || exit 1; done
-	test -e $(DESTDIR)$(SYSCONFDIR)/sealpost/sealpost.conf || \
+	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/sealpost/sealpost.conf || \
 	    install -m 644 etc/sealpost.conf $(DESTDIR)$(SYSCONFDIR)/sealpost
-	$(FILL) etc/sealpostd.service >$(I)/lib/systemd/system/sealpostd.service
-	$(FILL) etc/sealpost.sysusers >$(I)/lib/sysusers.d/sealpost.conf
-	$(FILL) etc/sealpost.tmpfiles >$(I)/lib/tmpfiles.d/sealpost.conf
-	test -n "$(DESTDIR)" || $(MAKE) --no-print-directory users
+	$(Q)$(FILL) etc/sealpostd.service \
+	    >$(I)/lib/systemd/system/sealpostd.service
+	$(Q)$(FILL) etc/sealpost.sysusers >$(I)/lib/sysusers.d/sealpost.conf
+	$(Q)$(FILL) etc/sealpost.tmpfiles >$(I)/lib/tmpfiles.d/sealpost.conf
+	$(Q)test -n "$(DESTDIR)" || $(MAKE) --no-print-directory users
+	$(SAY) "" "sealpostd and sealpost are in $(I)/sbin,"
+	$(SAY) "" "the configuration in $(DESTDIR)$(SYSCONFDIR)/sealpost."
 
 # The daemon's users, and the folder that mail may wait in before its start.
 users:
-	for u in _sealpost _sealpostq; do \
+	$(Q)for u in _sealpost _sealpostq; do \
 	    getent passwd $$u >/dev/null || useradd --system --user-group \
 	    --no-create-home --home-dir /nonexistent \
 	    --shell /usr/sbin/nologin $$u || exit 1; done
-	install -d -m 711 $(LOCALSTATEDIR)/spool/sealpost
-	install -d -m 1733 $(LOCALSTATEDIR)/spool/sealpost/offline
+	$(Q)install -d -m 711 $(LOCALSTATEDIR)/spool/sealpost
+	$(Q)install -d -m 1733 $(LOCALSTATEDIR)/spool/sealpost/offline
 
 # Configuration, spool and users stay.
 uninstall:
-	rm -f $(addprefix $(I)/sbin/,$(notdir $(PROGRAMS))) \
+	$(Q)rm -f $(addprefix $(I)/sbin/,$(notdir $(PROGRAMS))) \
 	    $(I)/bin/sealpost $(I)/bin/mailq $(I)/bin/newaliases \
 	    $(I)/lib/systemd/system/sealpostd.service \
 	    $(I)/lib/sysusers.d/sealpost.conf $(I)/lib/tmpfiles.d/sealpost.conf
-	for m in $(notdir $(MANUALS)); do \
+	$(Q)for m in $(notdir $(MANUALS)); do \
 	    rm -f $(I)/share/man/man$${m##*.}/$$m; done
 
 # ---- what a maintainer runs besides `make check` ----
@@ -166,27 +183,38 @@ SOURCES = $(wildcard smtpd/*.c smtpd/base/*.c smtpd/cli/*.c queue/*.c \
 	mtasts/*.c)
 TEST_SOURCES = $(wildcard tests/*.c tests/*/*.c)
 HEADERS = $(wildcard smtpd/*.h smtpd/base/*.h smtpd/cli/*.h queue/*.h \
-	mtasts/*.h tests/*.h)
-# gcc 12 loses sight of strings in an array that grows (policy.c).
-PURE = $(filter-out mtasts/fetch.c mtasts/policy.c,$(wildcard queue/*.c mtasts/*.c)) \
-	$(addprefix smtpd/,address.c alias.c client.c conf_parse.c header.c \
-	netaddr.c reply.c server.c server_cmd.c)
+	mtasts/*.h tests/*.h tests/*/*.h)
+# What has neither input nor output.  gcc 12 loses sight of strings in an
+# array that grows (policy.c).
+PURE = $(filter-out mtasts/fetch.c mtasts/policy.c,$(wildcard queue/*.c \
+	mtasts/*.c $(patsubst %,smtpd/%*.c,address alias client conf ctl \
+	dns_packet explain header host idn netaddr reply server trouble)))
 
-lint: lint-format lint-tidy lint-cppcheck lint-analyzer
+# A file that passed is looked at again once it, or a header, has changed.
+lint:
+	@$(MAKE) --no-print-directory -k -j$$(nproc) lint-format lint-cppcheck \
+	    lint-analyzer lint-tidy
 lint-format:
-	clang-format --dry-run -Werror $(SOURCES) $(TEST_SOURCES) $(HEADERS)
-lint-tidy:
-	@printf '%s\n' $(SOURCES) | xargs -P 2 -n 4 -I{} clang-tidy --quiet {} \
-	    -- $(CPPFLAGS) -std=c17 2>/dev/null
+	$(Q)clang-format --dry-run -Werror $(SOURCES) $(TEST_SOURCES) $(HEADERS)
 lint-cppcheck:
-	cppcheck -j 2 --quiet --enable=warning,style,performance,portability \
+	$(SAY) cppcheck
+	$(Q)cppcheck -j 2 --quiet --enable=warning,style,performance,portability \
 	    --inconclusive --std=c11 --error-exitcode=1 --inline-suppr \
 	    --suppressions-list=tests/cppcheck.txt --suppress='*:/usr/*' \
 	    $(subst -isystem ,-I,$(CPPFLAGS)) $(SOURCES)
-lint-analyzer:
-	@mkdir -p $(B)/analyzer
-	@printf '%s\n' $(PURE) | xargs -P 2 -I{} gcc -fanalyzer -O2 -std=c17 \
-	    -Werror $(CPPFLAGS) -c -o /dev/null {}
+lint-tidy: $(SOURCES:%.c=$(B)/lint/%.tidy)
+lint-analyzer: $(PURE:%.c=$(B)/lint/%.analyzer)
+$(B)/lint/%.tidy: %.c .clang-tidy $(HEADERS)
+	@mkdir -p $(@D)
+	$(SAY) tidy $<
+	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS) -std=c17 >$@.log 2>&1 || \
+	    { cat $@.log; exit 1; }
+	@touch $@
+$(B)/lint/%.analyzer: %.c $(HEADERS)
+	@mkdir -p $(@D)
+	$(SAY) analyze $<
+	$(Q)gcc -fanalyzer -O2 -std=c17 -Werror $(CPPFLAGS) -c -o /dev/null $<
+	@touch $@
 
 # Each parser under libFuzzer for FUZZ_SECONDS, from the corpus in the tree.
 FUZZ_SECONDS ?= 30
@@ -203,7 +231,7 @@ fuzz:
 	done
 fuzzers: $(patsubst %,$(B)/tests/fuzz/%,$(FUZZERS))
 $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(ALL_A)
-	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	$(LINK) -fsanitize=fuzzer
 
 clean:
 	rm -rf $(B)
