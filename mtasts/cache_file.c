@@ -67,7 +67,7 @@ read_digest(const char *hex, uint8_t sha256[POLICY_SHA256_SIZE])
 	const char *high, *low;
 	size_t i;
 
-	if (strlen(hex) != 2 * POLICY_SHA256_SIZE)
+	if (strlen(hex) / 2 != POLICY_SHA256_SIZE || strlen(hex) % 2 != 0)
 		return -1;
 	for (i = 0; i < POLICY_SHA256_SIZE; i++) {
 		high = strchr(digits, hex[2 * i]);

@@ -13,11 +13,11 @@
 #include "queue/proof_line.h"
 #include "queue/proof_state.h"
 
-#define SEGMENT_BYTES (16U * 1024 * 1024) /* then the next one begins */
+#define SEGMENT_BYTES 16777216 /* bytes; then the next one begins */
 #define SEGMENT_MS_MIN (60LL * 1000)
 #define SEGMENT_MS_MAX PROOF_DAY_MS
-#define KEEP_SEGMENTS 30          /* that the time to keep is divided into */
-#define BUFFER_MAX (1024U * 1024) /* bytes that wait for the disk */
+#define KEEP_SEGMENTS 30   /* that the time to keep is divided into */
+#define BUFFER_MAX 1048576 /* bytes that wait for the disk */
 
 void
 proof_name(int64_t began_ms, char name[PROOF_NAME_SIZE])
@@ -102,20 +102,6 @@ find_segments(struct proof_store *p)
 	return error;
 }
 
-static void
-forget_seals(struct proof_store *p)
-{
-	size_t i;
-
-	for (i = 0; i < PROOF_SEALS; i++) {
-		struct proof_known *known =
-		    &p->seals[i / PROOF_WAYS][i % PROOF_WAYS];
-
-		free(known->text);
-		known->text = NULL;
-	}
-}
-
 static int64_t
 segment_ms(const struct proof_store *p)
 {
@@ -182,7 +168,7 @@ end_segment(struct proof_store *p)
 	if (p->fd != -1)
 		(void)close(p->fd);
 	p->fd = -1;
-	forget_seals(p);
+	p->segment++; /* its seals are forgotten */
 }
 
 static int
@@ -219,10 +205,12 @@ proof_open(int dirfd, int64_t keep_ms, uint64_t max_bytes, int64_t now_ms)
 	}
 	p->dirfd = dirfd;
 	p->fd = -1;
+	p->segment = 1;
 	p->keep_ms = keep_ms;
 	p->max_bytes = max_bytes;
 	p->buffer = malloc(BUFFER_MAX);
-	if (p->buffer == NULL || find_segments(p) == -1) {
+	p->seals = calloc(PROOF_SEALS, sizeof *p->seals);
+	if (p->buffer == NULL || p->seals == NULL || find_segments(p) == -1) {
 		int error = errno;
 
 		proof_close(p);
@@ -241,6 +229,7 @@ proof_close(struct proof_store *p)
 	end_segment(p);
 	free(p->segments);
 	free(p->buffer);
+	free(p->seals);
 	(void)close(p->dirfd);
 	free(p);
 }
@@ -256,8 +245,10 @@ proof_erase(struct proof_store *p)
 {
 	end_segment(p);
 	p->buffered = 0;
-	while (p->count > 0 && drop_first(p) == 0)
-		continue;
+	while (p->count > 0) {
+		if (drop_first(p) == -1)
+			break;
+	}
 }
 
 static int
@@ -273,15 +264,32 @@ append(struct proof_store *p, const char *text, size_t len)
 }
 
 static struct proof_known *
-find_seal(struct proof_known place[PROOF_WAYS], uint32_t hash, const char *line)
+find_seal(const struct proof_store *p, uint32_t hash, const char *line)
 {
-	size_t i;
+	size_t set = hash % (PROOF_SEALS / PROOF_WAYS), i;
 
-	for (i = 0; i < PROOF_WAYS; i++)
-		if (place[i].text != NULL && place[i].hash == hash &&
-		    strcmp(place[i].text, line) == 0)
-			return &place[i];
+	for (i = set * PROOF_WAYS; i < (set + 1) * PROOF_WAYS; i++)
+		if (p->seals[i].segment == p->segment &&
+		    p->seals[i].hash == hash &&
+		    strcmp(p->seals[i].text, line) == 0)
+			return &p->seals[i];
 	return NULL;
+}
+
+/* Remember a seal, in the place of another. */
+static void
+keep_seal(struct proof_store *p, uint32_t hash, const char *line, uint64_t at)
+{
+	size_t set = hash % (PROOF_SEALS / PROOF_WAYS);
+	struct proof_known *known =
+	    &p->seals[set * PROOF_WAYS + p->victim++ % PROOF_WAYS];
+
+	known->segment = p->segment;
+	known->hash = hash;
+	known->offset = at;
+	if (strlcpy(known->text, line, sizeof known->text) >=
+	    sizeof known->text)
+		known->segment = 0;
 }
 
 /* Where the seal's line stands in the segment; it is appended if new. */
@@ -291,26 +299,16 @@ place_seal(struct proof_store *p, const struct proof_seal *seal, uint64_t *at)
 	char line[PROOF_LINE_MAX];
 	size_t len = proof_line_seal(seal, line);
 	uint32_t hash = proof_line_hash(line, len);
-	struct proof_known *place = p->seals[hash % (PROOF_SEALS / PROOF_WAYS)];
-	struct proof_known *known = find_seal(place, hash, line);
-	char *copy;
+	const struct proof_known *known = find_seal(p, hash, line);
 
 	if (known != NULL) {
 		*at = known->offset;
 		return 0;
 	}
-	if ((copy = strdup(line)) == NULL)
-		return -1;
 	*at = (p->fd != -1 ? last(p)->size : 0) + p->buffered;
-	if (append(p, line, len) == -1) {
-		free(copy);
+	if (append(p, line, len) == -1)
 		return -1;
-	}
-	known = &place[p->victim++ % PROOF_WAYS];
-	free(known->text);
-	known->text = copy;
-	known->offset = *at;
-	known->hash = hash;
+	keep_seal(p, hash, line, *at);
 	return 0;
 }
 

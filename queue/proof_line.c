@@ -59,9 +59,11 @@ add_field(char *line, size_t at, const char *value, size_t max)
 		line[at++] = '-';
 		return at;
 	}
-	if (strcmp(value, "-") == 0) {
-		(void)memcpy(line + at, "%2D", 3);
-		return at + 3;
+	if (strcmp(value, "-") == 0) { /* is not to pass for an empty one */
+		line[at++] = '%';
+		line[at++] = '2';
+		line[at++] = 'D';
+		return at;
 	}
 	return at + escape(line + at, value, max, false);
 }
@@ -214,7 +216,7 @@ int
 proof_parse_seal(const char *line, struct proof_text *text,
     struct proof_seal *s)
 {
-	const char *fetched;
+	const char *fetched = "";
 	const char **const to[PROOF_FIELDS] = { &s->level, &s->auth, &s->route,
 		&s->policy, &s->policy_id, &s->policy_sha256, &fetched,
 		&s->tlsa, &s->tls, &s->cipher, &s->group, &s->cert_sha256,

@@ -8,7 +8,7 @@
 #include "queue/proof_line.h"
 #include "queue/proof_state.h"
 
-#define STEP_BYTES (256U * 1024)
+#define STEP_BYTES 262144U
 #define READ_BYTES 65536U
 
 struct proof_search {

@@ -18,11 +18,12 @@ struct proof_segment {
 	uint64_t size;
 };
 
-/* A seal line already in the current segment. */
+/* A seal line that stands in a segment. */
 struct proof_known {
-	char *text;
 	uint64_t offset;
 	uint32_t hash;
+	uint32_t segment; /* 0: nothing is here */
+	char text[496];   /* longer ones are not remembered */
 };
 
 struct proof_store {
@@ -35,8 +36,9 @@ struct proof_store {
 	size_t room;
 	char *buffer;
 	size_t buffered;
-	struct proof_known seals[PROOF_SEALS / PROOF_WAYS][PROOF_WAYS];
-	unsigned victim; /* of its place, the next to be forgotten */
+	uint32_t segment;          /* counts those begun here, from 1 */
+	struct proof_known *seals; /* PROOF_SEALS of them */
+	unsigned victim;           /* of its place, the next to be forgotten */
 };
 
 void proof_name(int64_t began_ms, char name[PROOF_NAME_SIZE]);

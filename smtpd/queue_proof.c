@@ -156,8 +156,10 @@ queue_proof_keep(struct queue_proof *q, unsigned keep_s)
 }
 
 struct proof_store *
-queue_proof_store(struct queue_proof *q)
+queue_proof_store(struct queue_proof *q, const char **why)
 {
+	*why = q->keep_s == 0 ? "no proof of that: none are kept"
+			      : "no proof of that: the store cannot be used";
 	return q->store;
 }
 

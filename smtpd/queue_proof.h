@@ -40,8 +40,8 @@ void queue_proof_answer(struct queue_proof *, const struct msg_ctl_queue *,
 
 /* ---- for queue_proof_answer.c ---- */
 
-/* NULL: none, or it cannot be used. */
-struct proof_store *queue_proof_store(struct queue_proof *);
+/* NULL and *why, for people: none are kept, or it cannot be used. */
+struct proof_store *queue_proof_store(struct queue_proof *, const char **why);
 struct ev *queue_proof_ev(struct queue_proof *);
 struct queue_proof_asked *queue_proof_asked(struct queue_proof *);
 struct queue_proof_asked *queue_proof_asked_new(void);

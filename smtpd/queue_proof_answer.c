@@ -190,15 +190,18 @@ static const char *
 begin(struct answer *a, struct queue_proof *q, const char *what)
 {
 	struct proof_query query = { .message_id = NULL };
+	struct proof_store *store;
+	const char *why;
 
 	if (a->all->count > ANSWERS_MAX)
 		return "too many requests at once; try again";
-	if (queue_proof_store(q) == NULL)
-		return "no proof of that: none are kept";
+	store = queue_proof_store(q, &why);
+	if (store == NULL)
+		return why;
 	if (id_parse(what, &query.id) == -1)
 		query.message_id = what;
 	queue_proof_flush(q); /* what waits is to be found as well */
-	a->search = proof_search_new(queue_proof_store(q), &query);
+	a->search = proof_search_new(store, &query);
 	return a->search != NULL ? NULL : "no memory; try again";
 }
 
@@ -240,7 +243,7 @@ queue_proof_asked_free(struct queue_proof_asked *all)
 	struct answer *a, *next;
 
 	LIST_FOREACH_SAFE(a, &all->list, entry, next)
-	end_answer(a);
+		end_answer(a);
 	json_clear(&all->json);
 	free(all);
 }
