@@ -139,7 +139,7 @@ new_name(char name[NEW_SIZE], const struct cache_entry *e)
 	snprintf(name, NEW_SIZE, "%c%s", NEW_MARK, e->domain);
 }
 
-/* Write and sync one entry under its temporary name. */
+/* Write one entry under its temporary name. */
 static int
 write_new(struct cache *c, const struct cache_entry *e)
 {
@@ -152,8 +152,6 @@ write_new(struct cache *c, const struct cache_entry *e)
 	if (fd == -1)
 		return -1;
 	result = cache_file_write(fd, e);
-	if (result == 0)
-		result = fsync(fd);
 	saved = errno;
 	close(fd);
 	if (result == 0)
@@ -190,21 +188,32 @@ set_clean(struct cache *c, struct cache_entry *e)
 	e->is_dirty = false;
 }
 
+/* Written, then synced with one call for all of them, then in place: a name
+ * never leads to a file that a crash left empty. */
 int
 cache_flush(struct cache *c, int max)
 {
 	struct cache_entry *e;
-	int done;
+	int count = 0, i;
 
-	for (done = 0; done < max; done++) {
-		e = TAILQ_FIRST(&c->dirty);
-		if (e == NULL)
+	TAILQ_FOREACH(e, &c->dirty, dirty) {
+		if (count == max)
 			break;
-		if (write_new(c, e) == -1 || rename_new(c, e) == -1)
+		if (write_new(c, e) == -1)
+			return -1;
+		count++;
+	}
+	if (count == 0)
+		return 0;
+	if (syncfs(c->dirfd) == -1)
+		return -1;
+	for (i = 0; i < count; i++) {
+		e = TAILQ_FIRST(&c->dirty);
+		if (rename_new(c, e) == -1)
 			return -1;
 		set_clean(c, e);
 	}
-	if (done > 0 && fsync(c->dirfd) == -1)
+	if (fsync(c->dirfd) == -1)
 		return -1;
 	return count_dirty(c);
 }

@@ -13,7 +13,7 @@
 #include "smtpd/base/log.h"
 
 #define FLUSH_MS 100         /* after a change, before it is written */
-#define FLUSH_AT_ONCE 32     /* files a turn: the loop must not stall */
+#define FLUSH_AT_ONCE 128    /* files a turn: the loop must not stall */
 #define FLUSH_AGAIN_MS 60000 /* after an error */
 #define TICK_MAX_S 60
 

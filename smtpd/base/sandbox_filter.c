@@ -139,6 +139,7 @@ static const struct call allowed[] = {
 	{ "statfs", POWER_FILES },
 	{ "statx", POWER_FILES },
 	{ "sync_file_range", POWER_FILES },
+	{ "syncfs", POWER_FILES },
 	{ "umask", POWER_FILES },
 	{ "unlink", POWER_FILES },
 	{ "unlinkat", POWER_FILES },
