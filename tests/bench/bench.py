@@ -1,13 +1,22 @@
 """make bench: Sealpost beside Postfix, alternating, in one namespace.
 
-    bench.py [-r rounds] [-n messages]
+    bench.py [-r rounds] [-n messages] [-q queued] [row ...]
 
-Both spool on the disk that build/ is on, both verify certificates. Measured:
-messages accepted durably a second from 1, 10 and 50 sessions while nothing is
-delivered, and messages a second from the first injection to the last delivery
-into a TLS sink, to one domain and to a hundred, with the CPU time of all
-processes of each MTA. The machine's speed drifts: only the ratios of
-neighbouring runs count, and Postfix against itself shows the noise.
+Both spool on the disk that build/ is on, both verify certificates. Rows:
+
+    accept    durable messages a second from 1, 10 and 50 sessions while
+              nothing is delivered
+    through   messages a second from the first injection to the last delivery
+              into a TLS sink, to one domain and to a hundred, with the CPU
+              time of all processes of each MTA and its most memory (PSS)
+    acks      the same to one domain whose host delays its ACKs
+    latency   ms from the 250 of one message to its arrival at the sink, over
+              an open connection and over a new one
+    cold      1,000 domains, each with a policy, one message each (ours alone)
+    queued    many deferred in 1,000 domains, then a restart (ours alone)
+
+The machine's speed drifts: only the ratios of neighbouring runs count, and
+ours against ourselves shows the noise. All but "queued" without arguments.
 """
 
 import os
@@ -16,30 +25,34 @@ import socket
 import statistics
 import subprocess
 import sys
+import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, TOP + "/tests/lab")
 
-import mx
-import space
+import web
 from daemon import sealpost
 from lab import Lab
+from mta import Peak, Postfix, Sealpost, cpu_seconds, memory_mib
 from space import LabError, call, in_root, put, wait_until
 
 SINK = "198.51.100.90"
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 SESSIONS = (1, 10, 50)
-TICK = os.sysconf("SC_CLK_TCK")
+COLD = 1000      # domains
+COLD_GROUP = 50  # names a certificate of the policy host
+SAMPLES = 25     # of latency
 
 
-def option(name, default):
-    if name in sys.argv:
-        return int(sys.argv[sys.argv.index(name) + 1])
-    return default
-
-
-ROUNDS = option("-r", 5)
-COUNT = option("-n", 2000)
+def option(words, name, default):
+    """Take it from the words of the command line."""
+    if name not in words:
+        return default
+    at = words.index(name)
+    value = int(words[at + 1])
+    del words[at:at + 2]
+    return value
 
 
 def facts(line):
@@ -47,148 +60,234 @@ def facts(line):
     return {k: float(v) for k, v in re.findall(r"(\w+)=([0-9.e+]+)", line)}
 
 
-def children(pid):
-    """A process and all that descend from it."""
-    found, fresh = [], [pid]
-    while fresh:
-        found += fresh
-        following = []
-        for p in fresh:
-            try:
-                for task in os.listdir("/proc/%d/task" % p):
-                    with open("/proc/%d/task/%s/children" % (p, task)) as f:
-                        following += [int(c) for c in f.read().split()]
-            except OSError:
-                continue
-        fresh = following
-    return found
-
-
-def cpu_seconds(pid):
-    """Used by the whole family, by those that ended too."""
-    ticks = 0
-    for member in children(pid):
-        try:
-            with open("/proc/%d/stat" % member) as stat:
-                ticks += sum(int(t) for t in stat.read().rsplit(
-                    ")", 1)[1].split()[11:15])
-        except OSError:
-            continue
-    return ticks / TICK
-
-
-class Sealpost:
-    """What is measured."""
-
-    name, port = "sealpost", 25
-
-    def __init__(self, lab):
-        self.lab = lab
-
-    def pid(self):
-        return self.lab.sealpostd.process.pid
-
-    def deliver(self, on):
-        done = sealpost("resume" if on else "pause")
-        if done.code != 0:
-            raise LabError(repr(done))
-
-    def clear(self):
-        sealpost("remove", "all", "--yes", seconds=300)
-
-
-class Postfix:
-    """The peer, tuned: more processes, reused connections, no delays."""
-
-    name, port = "postfix", 2525
-
-    def __init__(self, lab):
-        self.lab = lab
-        server = mx.Postfix(lab.net)
-        spool = in_root("/var/spool/postfix")
-        server.make_spool(spool)
-        put(in_root("/etc/postfix/main.cf"), PEER_CF)
-        put(in_root("/etc/postfix/master.cf"),
-            mx.MASTER_CF + "127.0.0.1:2525 inet n - n - 200 smtpd\n")
-        self.master = lab.net.start(
-            "host", "/run/lab/peer.log", "/usr/lib/postfix/sbin/master",
-            "-d", "-c", "/etc/postfix")
-
-    def pid(self):
-        # nsenter and chroot become master by exec.
-        return self.master.pid
-
-    def deliver(self, on):
-        call(["chroot", space.ROOT, "postconf", "-e",
-              "defer_transports=" + ("" if on else "smtp")])
-        os.kill(self.pid(), 1)
-        if on:
-            self.lab.net.run("host", "postqueue", "-f", check=False)
-
-    def clear(self):
-        self.lab.net.run("host", "postsuper", "-d", "ALL", check=False)
-
-
-PEER_CF = """compatibility_level = 3.6
-myhostname = relay.example.org
-mydestination =
-mynetworks = 127.0.0.0/8
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-maillog_file = /var/log/peer.log
-smtpd_peername_lookup = no
-smtpd_client_connection_count_limit = 0
-smtp_tls_security_level = secure
-smtp_tls_secure_cert_match = nexthop, dot-nexthop, hostname
-smtp_tls_CAfile = /tmp/ca/good/ca.pem
-smtp_tls_session_cache_database = btree:/var/lib/postfix/smtp_scache
-smtp_tls_connection_reuse = yes
-smtp_connection_cache_on_demand = yes
-default_process_limit = 200
-qmgr_message_active_limit = 40000
-qmgr_message_recipient_limit = 40000
-default_destination_concurrency_limit = 20
-initial_destination_concurrency = 20
-in_flow_delay = 0
-"""
-
-
-def load(port, sessions, count, domains, first):
+def load(port, sessions, count, domains, zone="bench.test"):
     done = call([TOP + "/build/tests/bench/load", "-p", str(port), "-s",
-                 str(sessions), "-n", str(count), "-d", str(domains), "-f",
-                 str(first)])
+                 str(sessions), "-n", str(count), "-d", str(domains), "-z",
+                 zone])
     result = facts(done.stdout)
     if result.get("accepted") != count:
         raise LabError("load: " + done.stdout)
     return result
 
 
-def accept(mta, sessions):
-    mta.deliver(False)
-    rate = load(mta.port, sessions, COUNT if sessions > 1 else COUNT // 4, 1,
-                0)["rate"]
-    mta.clear()
-    return rate
+class Bench:
+    """The lab, both MTAs, and the rows."""
+
+    def __init__(self, rounds, count, queued):
+        self.rounds, self.count, self.queued = rounds, count, queued
+        with open(BUNDLE) as bundle:
+            roots = bundle.read()  # a trust store of ordinary size
+        self.lab = lab = Lab((), ttl=300)
+        with open(BUNDLE, "a") as bundle:
+            bundle.write(roots)
+        spools()
+        for zone in ("bench.test", "cold.test"):
+            lab.dns.add(zone)
+            lab.dns.set(zone, "*", "MX", "10 mx.bench.test.")
+        lab.dns.set("bench.test", "mx", "A", SINK)
+        self.cold_domains()
+        lab.start("connections 20\n")
+        self.cert = lab.ca.issue("mx.bench.test")
+        self.ours, self.peer = Sealpost(lab), Postfix(lab)
+        wait_until("the peer to listen", lambda: answers(self.peer.port))
+
+    def cold_domains(self):
+        """Wildcards are their TXT and A records, one file their policies."""
+        dns, out = self.lab.dns, "server_names_hash_max_size 8192;\n"
+        dns.set("cold.test", "*", "TXT", '"v=STSv1; id=1;"')
+        dns.set("cold.test", "*", "A", web.ADDRESS)
+        put(in_root("/var/www/cold/.well-known/mta-sts.txt"),
+            "version: STSv1\r\nmode: enforce\r\nmx: mx.bench.test\r\n"
+            "max_age: 86400\r\n")
+        for first in range(0, COLD, COLD_GROUP):
+            names = ["mta-sts.d%d.cold.test" % i
+                     for i in range(first, first + COLD_GROUP)]
+            chain, key = self.lab.ca.issue(*names)
+            out += ("server { listen %s:443 ssl; server_name %s;\n"
+                    "ssl_certificate %s; ssl_certificate_key %s;\n"
+                    "root /var/www/cold; }\n" % (
+                        web.ADDRESS, " ".join(names), chain, key))
+        self.lab.web.more = out
+
+    def sink(self, count, *flags, seconds=120):
+        sink = subprocess.Popen(
+            ["nsenter", "--net=" + self.lab.net.path("internet"),
+             TOP + "/build/tests/bench/sink", "-c", in_root(self.cert[0]),
+             "-k", in_root(self.cert[1]), "-a", SINK, "-p", "25", "-e",
+             str(count), "-t", str(seconds)] + list(flags),
+            stdout=subprocess.PIPE, text=True)
+        if sink.stdout.readline().strip() != "ready":
+            raise LabError("the sink is not ready")
+        return sink
+
+    # One measurement each: (figure, CPU s for 1,000, MiB at most).
+
+    def accept(self, mta, sessions):
+        mta.deliver(False)
+        count = self.count if sessions > 1 else self.count // 4
+        rate = load(mta.port, sessions, count, 1)["rate"]
+        mta.clear()
+        mta.deliver(True)
+        return rate, None, None
+
+    def through(self, mta, domains, *flags, zone="bench.test"):
+        count = self.count if zone == "bench.test" else COLD
+        sink = self.sink(count, *flags)
+        before = cpu_seconds(mta.pid())
+        with Peak(mta.pid()) as peak:
+            loaded = load(mta.port, 10, count, domains, zone)
+            out = sink.communicate(timeout=150)[0]
+        if sink.returncode != 0:
+            raise LabError("%s: sink: %s" % (mta.name, out))
+        used = cpu_seconds(mta.pid()) - before
+        return (count / (facts(out)["last"] - loaded["first"]),
+                used * 1000 / count, peak.mib)
+
+    def latency(self, mta, cold):
+        """Median of SAMPLES messages."""
+        client = Client(mta.port)
+        took, sink = [], None if cold else self.sink(SAMPLES + 1, "-w")
+        for i in range(SAMPLES + 1):
+            if cold:
+                sink = self.sink(1, "-w")
+            said = client.send(i)
+            came = float(sink.stdout.readline().split()[1])
+            took.append((came - said) * 1000)
+            if cold:
+                sink.communicate()
+            time.sleep(0.05)
+        if not cold:
+            sink.communicate()
+        # The first one finds nothing open.
+        return statistics.median(took[1:]), None, None
+
+    # Rows.
+
+    def table(self, title, measure, unit=""):
+        rows, ours, peer = [], self.ours, self.peer
+        for _ in range(self.rounds):
+            rows.append((measure(ours), measure(peer), measure(ours)))
+        median = statistics.median
+        line = "%-22s %8.4g %8.4g %7.3g   noise %.2f" % (
+            title + unit, median(o[0] for o, _, _ in rows),
+            median(p[0] for _, p, _ in rows),
+            median(o[0] / p[0] for o, p, _ in rows),
+            median(o[0] / q[0] for o, _, q in rows))
+        for i, what in ((1, "CPU s/1000"), (2, "MiB")):
+            if rows[0][0][i] is not None:
+                line += "   %s: %.3g %.3g" % (
+                    what, (median if i == 1 else max)(o[i] for o, _, _ in
+                                                      rows),
+                    (median if i == 1 else max)(p[i] for _, p, _ in rows))
+        print(line, flush=True)
+
+    def row_accept(self):
+        for n in SESSIONS:
+            self.table("accept, %d session%s" % (n, "s" * (n > 1)),
+                       lambda m: self.accept(m, n))
+
+    def row_through(self):
+        for n in (1, 100):
+            self.table("through, %d domain%s" % (n, "s" * (n > 1)),
+                       lambda m: self.through(m, n))
+
+    def row_acks(self):
+        self.table("through, delayed ACKs",
+                   lambda m: self.through(m, 1, "-q"))
+
+    def row_latency(self):
+        for cold in (False, True):
+            self.table("latency, %s" % ("cold" if cold else "warm"),
+                       lambda m: self.latency(m, cold), ", ms")
+
+    def row_cold(self):
+        for name in ("cold", "warm"):
+            rate, used, mib = self.through(self.ours, COLD, zone="cold.test")
+            print("%d %s domains: %.2f s, %.2f CPU s, %.0f MiB at most" % (
+                COLD, name, COLD / rate, used * COLD / 1000, mib), flush=True)
+
+    def row_queued(self):
+        """No sink: all are deferred. Then all at once, by a restart."""
+        daemon, count = self.lab.sealpostd, self.queued
+        rate = queue_up(count)
+        wait_until("all to be deferred", self.is_deferred, 60)
+        time.sleep(5)
+        before, mib = cpu_seconds(self.ours.pid()), memory_mib(self.ours.pid())
+        time.sleep(5)
+        idle = (cpu_seconds(self.ours.pid()) - before) / 5 * 100
+        began = time.monotonic()
+        sealpost("queue", "--count")
+        asked = time.monotonic() - began
+        print("%d deferred in %d domains: %.0f MiB, idle CPU %.1f %%, "
+              "queue --count %.3f s (accepted at %.0f/s)" % (
+                  count, COLD, mib, idle, asked, rate), flush=True)
+        daemon.stop(30)
+        sink = self.sink(count, seconds=30)
+        began = time.monotonic()
+        daemon.start(ready=False)
+        wait_until("the port", lambda: answers(25), 60)
+        up = time.monotonic() - began
+        mib = memory_mib(self.ours.pid())
+        sealpost("retry", "all")
+        due = time.monotonic()
+        out = facts(sink.communicate(timeout=60)[0])
+        print("restart with %d: listening after %.2f s, %.0f MiB, first "
+              "delivery %.2f s after retry all, then %.0f/s" % (
+                  count, up, mib, out["first"] - due,
+                  (out["received"] - 1) / (out["last"] - out["first"])),
+              flush=True)
+
+    def is_deferred(self):
+        done = sealpost("status", "--json")
+        return '"sending":0' in done.out.replace(" ", "")
+
+    def run(self, rows):
+        print("%d rounds of %d messages of 4 KiB; ours / Postfix / ratio; "
+              "noise is ours against ourselves" % (self.rounds, self.count))
+        print("memory at rest: %.1f MiB, Postfix %.1f" % (
+            memory_mib(self.ours.pid()), memory_mib(self.peer.pid())))
+        for name in rows:
+            getattr(self, "row_" + name)()
+        self.lab.sealpostd.stop(30)
 
 
-def through(lab, cert, mta, domains):
-    """(messages a second, CPU seconds for 1,000) end to end."""
-    mta.deliver(True)
-    sink = subprocess.Popen(
-        ["nsenter", "--net=" + lab.net.path("internet"),
-         TOP + "/build/tests/bench/sink", "-c", in_root(cert[0]), "-k",
-         in_root(cert[1]), "-a", SINK, "-p", "25", "-e", str(COUNT), "-t",
-         "120"], stdout=subprocess.PIPE, text=True)
-    if sink.stdout.readline().strip() != "ready":
-        raise LabError("the sink is not ready")
-    before = cpu_seconds(mta.pid())
-    loaded = load(mta.port, 10, COUNT, domains, 0)
-    out = sink.communicate(timeout=150)[0]
-    got = facts(out)
-    if sink.returncode != 0:
-        raise LabError("%s: sink: %s" % (mta.name, out))
-    used = cpu_seconds(mta.pid()) - before
-    return COUNT / (got["last"] - loaded["first"]), used * 1000 / COUNT
+class Client:
+    """One SMTP session that says when its 250 came."""
+
+    def __init__(self, port):
+        self.sock = socket.create_connection(("127.0.0.1", port), 10)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.replies = self.sock.makefile("rb")
+        self.reply()
+        self.ask("EHLO load.bench.test")
+
+    def reply(self):
+        while True:
+            line = self.replies.readline()
+            if line[3:4] != b"-":
+                break
+        if line[:1] not in b"23":
+            raise LabError("latency: %r" % line)
+
+    def ask(self, text):
+        self.sock.sendall(text.encode() + b"\r\n")
+        self.reply()
+
+    def send(self, number):
+        self.ask("MAIL FROM:<load@bench.test>")
+        self.ask("RCPT TO:<u@d0.bench.test>")
+        self.ask("DATA")
+        self.ask("From: <load@bench.test>\r\nX-Bench: %d\r\n\r\n%s." % (
+            number, ("x" * 74 + "\r\n") * 50))
+        return time.monotonic()
+
+
+def queue_up(count):
+    """In portions: call() has its patience."""
+    rates = []
+    for _ in range(0, count, 50000):
+        rates.append(load(25, 50, min(count, 50000), COLD)["rate"])
+    return statistics.mean(rates)
 
 
 def spools():
@@ -212,42 +311,11 @@ def answers(port):
 
 
 def main():
-    lab = Lab((), ttl=300)
-    spools()
-    lab.dns.add("bench.test")
-    lab.dns.set("bench.test", "*", "MX", "10 mx.bench.test.")
-    lab.dns.set("bench.test", "mx", "A", SINK)
-    lab.start("connections 20\n")
-    cert = lab.ca.issue("mx.bench.test")
-    ours, peer = Sealpost(lab), Postfix(lab)
-    wait_until("the peer to listen", lambda: answers(peer.port))
-    print("%d rounds of %d messages of 4 KiB; ours / Postfix / ratio; "
-          "noise is Postfix against itself" % (ROUNDS, COUNT))
-    for sessions in SESSIONS:
-        table("accept, %d session%s" % (sessions, "s" * (sessions > 1)),
-              lambda m: (accept(m, sessions), None), ours, peer)
-    for domains in (1, 100):
-        table("through, %d domain%s" % (domains, "s" * (domains > 1)),
-              lambda m: through(lab, cert, m, domains), ours, peer)
-    print("memory at rest: %d KiB" % lab.sealpostd.memory_kib())
-    lab.sealpostd.stop()
-
-
-def table(title, measure, ours, peer):
-    rows = []
-    for _ in range(ROUNDS):
-        rows.append((measure(ours), measure(peer), measure(peer)))
-    rate = statistics.median(o[0] for o, _, _ in rows)
-    theirs = statistics.median(p[0] for _, p, _ in rows)
-    ratio = statistics.median(o[0] / p[0] for o, p, _ in rows)
-    noise = statistics.median(p[0] / q[0] for _, p, q in rows)
-    line = "%-20s %8.0f %8.0f %7.1f   noise %.2f" % (title, rate, theirs,
-                                                    ratio, noise)
-    if rows[0][0][1] is not None:
-        line += "   CPU s/1000: %.2f %.2f" % (
-            statistics.median(o[1] for o, _, _ in rows),
-            statistics.median(p[1] for _, p, _ in rows))
-    print(line, flush=True)
+    words = sys.argv[1:]  # a copy: the lab starts the program anew
+    bench = Bench(option(words, "-r", 3), option(words, "-n", 2000),
+                  option(words, "-q", 100000))
+    bench.run(words or ["accept", "through", "acks", "latency",
+                               "cold"])
 
 
 main()

@@ -2,11 +2,12 @@
  * load: an SMTP client for measurements.
  *
  *	load [-a addr] [-p port] [-s sessions] [-n messages] [-l bytes]
- *	    [-d domains] [-f first] [-r]
+ *	    [-d domains] [-z zone] [-f first] [-r]
  *
  * Sends "messages" of "bytes" each over "sessions" parallel connections, one
  * message after another on each; every message carries its number in the
- * header X-Bench. Recipients are spread over d0.bench.test, d1.bench.test...
+ * header X-Bench. Recipients are spread over d0.ZONE, d1.ZONE...; the zone is
+ * bench.test unless told otherwise.
  * With -r each message has a connection of its own. Prints one line:
  *
  *	accepted=N failed=N seconds=S rate=N/S first=T last=T
@@ -38,6 +39,7 @@ static struct {
 	long first;
 	bool reconnect;
 	char *padding;
+	const char *zone;
 	atomic_long next;
 	atomic_long accepted;
 	atomic_long failed;
@@ -46,6 +48,7 @@ static struct {
 	.messages = 1000,
 	.size = 4096,
 	.domains = 1,
+	.zone = "bench.test",
 };
 
 struct session {
@@ -133,14 +136,14 @@ send_message(struct session *s, long number)
 	char text[512], head[512];
 	bool ok;
 
-	(void)snprintf(text, sizeof text, "RCPT TO:<u%ld@d%ld.bench.test>\r\n",
-	    number, number % load.domains);
+	(void)snprintf(text, sizeof text, "RCPT TO:<u%ld@d%ld.%s>\r\n",
+	    number, number % load.domains, load.zone);
 	(void)snprintf(head, sizeof head,
-	    "From: <load@bench.test>\r\nTo: <u%ld@d%ld.bench.test>\r\n"
+	    "From: <load@bench.test>\r\nTo: <u%ld@d%ld.%s>\r\n"
 	    "Date: Tue, 24 Nov 2026 00:00:00 +0000\r\n"
 	    "Message-ID: <%ld@bench.test>\r\n"
 	    "Subject: bench\r\nX-Bench: %ld\r\n\r\n",
-	    number, number % load.domains, number, number);
+	    number, number % load.domains, load.zone, number, number);
 	ok = ask(s, "MAIL FROM:<load@bench.test>\r\n", 250) &&
 	    ask(s, text, 250) && ask(s, "DATA\r\n", 354) &&
 	    send_all(s->fd, head, strlen(head)) &&
@@ -208,8 +211,8 @@ main(int argc, char **argv)
 	load.peer.sin_family = AF_INET;
 	load.peer.sin_port = htons(25);
 	load.peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	while ((ch = getopt(argc, argv, "a:d:f:l:n:p:rs:")) != -1) {
-		long value = ch == 'r' || ch == 'a' ? 1 : atol(optarg);
+	while ((ch = getopt(argc, argv, "a:d:f:l:n:p:rs:z:")) != -1) {
+		long value = strchr("raz?", ch) != NULL ? 1 : atol(optarg);
 
 		if (value < 0)
 			return 64;
@@ -230,6 +233,8 @@ main(int argc, char **argv)
 			load.reconnect = true;
 		else if (ch == 's')
 			load.sessions = value;
+		else if (ch == 'z')
+			load.zone = optarg;
 		else if (ch == '?')
 			return 64;
 	}

@@ -6,7 +6,8 @@
  *
  * Counts each message once by its X-Bench header. Ends after "expect"
  * distinct messages, or "seconds" after the start. -q delays ACKs as ordinary
- * receivers do (no TCP_QUICKACK); -w also prints each number as it arrives.
+ * receivers do (no TCP_QUICKACK); -w also prints each number and its
+ * time T as it arrives.
  * Prints "ready" when it listens, and in the end:
  *
  *	received=N distinct=N connections=N resumed=N clear=N bytes=N
@@ -157,7 +158,7 @@ count_message(long number)
 	    atomic_exchange(&sink.seen[number], 1) == 0)
 		atomic_fetch_add(&sink.distinct, 1);
 	if (sink.show) {
-		printf("%ld\n", number);
+		printf("%ld %.6f\n", number, now);
 		(void)fflush(stdout);
 	}
 }

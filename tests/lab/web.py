@@ -13,6 +13,7 @@ class Web:
     def __init__(self, net):
         self.net = net
         self.sites = {}
+        self.more = ""  # of nginx's language, for its http block
         self.master = None
 
     def site(self, domain, cert, extra=""):
@@ -38,7 +39,7 @@ class Web:
                            "extra": extra, "v4": ADDRESS, "listen6":
                            "listen [%s]:443 ssl http2;" % ADDRESS6
                            if v6 else ""}
-        put(in_root("/etc/nginx/lab.conf"), out + "}\n")
+        put(in_root("/etc/nginx/lab.conf"), out + self.more + "}\n")
 
     def start(self):
         self.write()
