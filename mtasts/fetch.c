@@ -273,7 +273,6 @@ finish(struct fetch *f, struct job *j, enum reason reason, const char *detail)
 	}
 	TAILQ_REMOVE(&f->running, j, entry);
 	f->running_count--;
-	f->count--;
 	f->hooks.done(f->hooks.arg, j->domain, &result);
 	free_job(f, j);
 }
@@ -446,7 +445,6 @@ fetch_start(struct fetch *f, const char *domain,
 	snprintf(j->host, sizeof(j->host), "mta-sts.%s", j->domain);
 	write_resolve(j, addrs, count);
 	TAILQ_INSERT_TAIL(&f->waiting, j, entry);
-	f->count++;
 	/* From the timer, so that done() never runs inside this call. */
 	f->hooks.timer(f->hooks.arg, 0);
 	return 0;
@@ -475,10 +473,4 @@ fetch_timeout(struct fetch *f)
 	launch_more(f);
 	f->curl.multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	collect(f);
-}
-
-size_t
-fetch_count(const struct fetch *f)
-{
-	return f->count;
 }

@@ -77,7 +77,4 @@ void fetch_event(struct fetch *, int fd, unsigned events);
 /* The timer ran off. */
 void fetch_timeout(struct fetch *);
 
-/* Under way and waiting. */
-size_t fetch_count(const struct fetch *);
-
 #endif

@@ -218,18 +218,6 @@ json_null(struct json *j, const char *key)
 }
 
 void
-json_seconds(struct json *j, const char *key, int64_t ms)
-{
-	uint64_t abs = ms < 0 ? 0 - (uint64_t)ms : (uint64_t)ms;
-	char text[40];
-
-	begin(j, key);
-	snprintf(text, sizeof(text), "%s%" PRIu64 ".%03u", ms < 0 ? "-" : "",
-	    abs / 1000, (unsigned)(abs % 1000));
-	put_text(j, text);
-}
-
-void
 json_time(struct json *j, const char *key, time_t when)
 {
 	char text[40];

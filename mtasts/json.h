@@ -43,9 +43,6 @@ void json_number(struct json *, const char *key, int64_t value);
 void json_bool(struct json *, const char *key, bool value);
 void json_null(struct json *, const char *key);
 
-/* "ms" milliseconds as seconds with a fraction, such as 1.234. */
-void json_seconds(struct json *, const char *key, int64_t ms);
-
 /* RFC 3339 UTC, such as "2026-11-24T08:00:00Z"; null for 0. */
 void json_time(struct json *, const char *key, time_t when);
 

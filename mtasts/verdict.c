@@ -33,13 +33,6 @@ static const char *const danes[] = {
 	[DANE_FAILED] = "failed",
 };
 
-static const char *const chains[] = {
-	[CERT_UNTRUSTED] = "untrusted",
-	[CERT_EXPIRED] = "expired",
-	[CERT_INVALID] = "invalid",
-	[CERT_OK] = "ok",
-};
-
 /* What must be shown before mail may go. */
 enum demand {
 	DEMAND_NOTHING,
@@ -225,12 +218,6 @@ const char *
 dane_word(enum dane_state dane)
 {
 	return danes[dane];
-}
-
-const char *
-chain_word(enum cert_chain chain)
-{
-	return chains[chain];
 }
 
 const char *

@@ -113,9 +113,8 @@ struct verdict verdict_decide(const struct verdict_facts *);
 const char *level_word(enum tls_level);
 const char *mode_word(enum policy_mode);
 const char *auth_word(enum verdict_auth);
-const char *dane_word(enum dane_state);  /* none usable unusable failed */
-const char *chain_word(enum cert_chain); /* untrusted expired invalid ok */
-const char *route_word(bool secure);     /* secure insecure */
+const char *dane_word(enum dane_state); /* none usable unusable failed */
+const char *route_word(bool secure);    /* secure insecure */
 
 /* 0 and *out set, or -1 for any other word (case counts). */
 int level_parse(const char *word, enum tls_level *out);

@@ -23,6 +23,7 @@
 
 #include "queue/limit.h"
 #include "queue/outcome.h"
+#include "queue/record.h"
 #include "queue/wheel.h"
 
 enum index_ring { RING_NONE, RING_PROVEN, RING_FRESH, RING_DEAD };
@@ -53,9 +54,10 @@ struct domain {
 	char name[];
 };
 
-#define RCPT_TLS 1U /* as STATE_* of queue/record.h */
-#define RCPT_ENFORCE 2U
-#define RCPT_FINAL 4U
+/* What a recipient's flags say; all but the last are kept on disk. */
+#define RCPT_TLS STATE_TLS
+#define RCPT_ENFORCE STATE_ENFORCE
+#define RCPT_FINAL STATE_FINAL
 #define RCPT_AGAIN 8U /* its worker died under it */
 
 struct rcpt {

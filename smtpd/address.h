@@ -12,10 +12,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ADDRESS_LOCAL_MAX 64   /* octets, RFC 5321 4.5.3.1.1 */
-#define ADDRESS_DOMAIN_MAX 255 /* octets, RFC 5321 4.5.3.1.2 */
-#define ADDRESS_MAX 254        /* octets, RFC 5321 4.5.3.1.3 without <> */
-#define ADDRESS_SIZE 256       /* for ADDRESS_MAX and a NUL */
+#define ADDRESS_LOCAL_MAX 64 /* octets, RFC 5321 4.5.3.1.1 */
+#define ADDRESS_MAX 254      /* octets, RFC 5321 4.5.3.1.3 without <> */
+#define ADDRESS_SIZE 256     /* for ADDRESS_MAX and a NUL */
 #define ADDRESS_DOMAIN_SIZE 256
 
 /* What else is accepted; or them together. */

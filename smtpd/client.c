@@ -362,7 +362,6 @@ client_secured(struct client *c, int64_t now)
 	c->size_max = 0;
 	c->rcpt_max = 0;
 	c->mail_max = 0;
-	c->greeting[0] = '\0';
 	reply_start(&c->parser);
 	client_enter(c, STEP_EHLO);
 }

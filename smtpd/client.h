@@ -177,8 +177,6 @@ bool client_was_answered(const struct client *);
 const struct client_result *client_result(const struct client_pass *, size_t i);
 /* How many recipients one message may have here (LIMITS RCPTMAX, or 100). */
 size_t client_rcpt_max(const struct client *);
-/* Messages whose content the peer took. */
-unsigned client_delivered(const struct client *);
 
 /* The next "len" bytes of content; together they are message.size. */
 void client_feed(struct client *, const char *bytes, size_t len, int64_t now);
@@ -200,11 +198,5 @@ const struct client_result *client_trouble(const struct client *);
 
 /* Of the EHLO reply in force; 0 and "" before one. */
 unsigned client_offers(const struct client *);
-/* RFC 1870; 0: no limit told. */
-uint64_t client_size_max(const struct client *);
-/* The greeting on one line. */
-const char *client_greeting(const struct client *);
-/* The name of the dialogue's step, for logs: "mail", "starttls". */
-const char *client_step_name(const struct client *);
 
 #endif

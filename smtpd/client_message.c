@@ -345,31 +345,7 @@ client_rcpt_max(const struct client *c)
 }
 
 unsigned
-client_delivered(const struct client *c)
-{
-	return c->delivered;
-}
-
-unsigned
 client_offers(const struct client *c)
 {
 	return c->offers;
-}
-
-uint64_t
-client_size_max(const struct client *c)
-{
-	return c->size_max;
-}
-
-const char *
-client_greeting(const struct client *c)
-{
-	return c->greeting;
-}
-
-const char *
-client_step_name(const struct client *c)
-{
-	return client_steps[c->step].name;
 }

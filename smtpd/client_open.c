@@ -43,7 +43,6 @@ base64(const char *bytes, size_t len, char *text)
 enum step
 client_on_greeting(struct client *c, const struct reply *r)
 {
-	reply_show(r, c->greeting, sizeof c->greeting);
 	if (r->code == 220)
 		return STEP_EHLO;
 	return client_give_up(c,

@@ -221,8 +221,6 @@ on_content(struct client *c, const struct reply *r)
 		reply_show(r, p->slots[i].result.reply, REPLY_SHOW_SIZE);
 		p->slots[i].settled = true;
 	}
-	if (p->accepted > 0)
-		c->delivered++;
 	c->needs_rset = p->accepted == 0;
 	return STEP_READY;
 }

@@ -127,11 +127,9 @@ struct client {
 	uint64_t rcpt_max; /* 0: not told */
 	uint64_t mail_max;
 	unsigned messages; /* begun */
-	unsigned delivered;
 
 	struct client_result trouble;
 	struct reply_parser parser;
-	char greeting[REPLY_SHOW_SIZE];
 	char helo[256];
 	char *secret; /* "user\0password", only while logging in */
 	size_t secret_user;

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "smtpd/alias.h"
-
 #define TRUST_MAX 16777216 /* bytes; Debian's bundle has 220,000 */
 
 static int
@@ -232,24 +230,5 @@ conf_check_files(const struct conf *conf, const char *name,
 		    conf->aliases, strerrordesc_np(errno));
 	SLIST_FOREACH(d, &conf->destinations, entry)
 		check_auth(d, name, errors);
-	return errors->count == before ? 0 : -1;
-}
-
-int
-conf_check_aliases(const struct conf *conf, struct conf_errors *errors)
-{
-	size_t before = errors->count, len;
-	const char *why;
-	char *text;
-
-	if (conf_read(conf->aliases, ALIAS_FILE_MAX, &text, &len, &why) == -1) {
-		if (errno == ENOENT && conf->aliases_line == 0)
-			return 0;
-		conf_error(errors, conf->aliases, 0, "%s", why);
-		return -1;
-	}
-	alias_free(alias_parse(conf->aliases, text, len,
-	    conf->hostname != NULL ? conf->hostname : "localhost", errors));
-	free(text);
 	return errors->count == before ? 0 : -1;
 }

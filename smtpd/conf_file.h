@@ -44,12 +44,6 @@ int conf_check_files(const struct conf *, const char *name,
     struct conf_errors *errors);
 
 /*
- * Look into the aliases file, if there is one. What is wrong there costs that
- * entry alone, so that it need not keep a daemon from starting.
- */
-int conf_check_aliases(const struct conf *, struct conf_errors *errors);
-
-/*
  * This machine's fully qualified name: its host name; if that has no dot, the
  * first name that /etc/hosts gives for it with one, or the domain of
  * /etc/resolv.conf added; lower-case. "root" is "" but in tests.

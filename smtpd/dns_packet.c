@@ -560,23 +560,3 @@ dns_query_write(uint8_t out[DNS_QUERY_SIZE], uint16_t id, const char *name,
 	memcpy(out + at, opt, OPT_SIZE);
 	return at + OPT_SIZE;
 }
-
-const char *
-dns_type_word(enum dns_type type)
-{
-	switch (type) {
-	case DNS_A:
-		return "A";
-	case DNS_SOA:
-		return "SOA";
-	case DNS_MX:
-		return "MX";
-	case DNS_TXT:
-		return "TXT";
-	case DNS_AAAA:
-		return "AAAA";
-	case DNS_TLSA:
-		return "TLSA";
-	}
-	return "?";
-}

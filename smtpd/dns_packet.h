@@ -83,7 +83,4 @@ struct dns_answer *dns_answer_read(const uint8_t *message, size_t len,
 struct dns_answer *dns_answer_empty(const char *name, enum dns_status,
     const char *why);
 
-/* "MX", "A"...; a constant. */
-const char *dns_type_word(enum dns_type);
-
 #endif

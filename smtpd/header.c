@@ -190,29 +190,6 @@ header_scan_end(struct header_scan *scan)
 		end_header(scan, scan->line_at, true);
 }
 
-size_t
-header_block(const char *message, size_t len)
-{
-	struct header_scan scan;
-
-	header_scan_init(&scan);
-	header_scan_feed(&scan, message, len);
-	header_scan_end(&scan);
-	return scan.body;
-}
-
-size_t
-header_mbox_line(const char *message, size_t len)
-{
-	const char *newline;
-	size_t gt = len > 0 && message[0] == '>' ? 1 : 0;
-
-	if (len < gt + 5 || memcmp(message + gt, "From ", 5) != 0)
-		return 0;
-	newline = memchr(message, '\n', len);
-	return newline != NULL ? (size_t)(newline - message) + 1 : len;
-}
-
 /* One field of a header block, its continuation lines included. */
 struct field {
 	size_t start; /* offsets in the block */

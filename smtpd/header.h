@@ -101,13 +101,4 @@ int header_list(const char *list, size_t len, header_rcpt_fn *fn, void *arg,
 /* Remove every Bcc and Resent-Bcc from a header block, in place. New length. */
 size_t header_strip_bcc(char *head, size_t len);
 
-/*
- * Length of an mbox separator, "From sender date", that stands before the
- * header and does not belong to the message; 0: there is none.
- */
-size_t header_mbox_line(const char *message, size_t len);
-
-/* Length of the header block, its blank line included; 0: there is none. */
-size_t header_block(const char *message, size_t len);
-
 #endif

@@ -392,12 +392,6 @@ lane_owner(const struct lane *lane)
 	return lane->owner;
 }
 
-size_t
-lane_jobs(const struct lane *lane)
-{
-	return lane->job_count;
-}
-
 /* ---- the life of a lane ---- */
 
 static void
@@ -494,10 +488,4 @@ void
 lane_pool_free(struct lane_pool *pool)
 {
 	free(pool);
-}
-
-size_t
-lane_pool_sessions(const struct lane_pool *pool)
-{
-	return pool->sessions;
 }

@@ -157,7 +157,6 @@ struct lane_pool_options {
 struct lane_pool *lane_pool_new(const struct lane_pool_options *);
 /* After the last lane. */
 void lane_pool_free(struct lane_pool *);
-size_t lane_pool_sessions(const struct lane_pool *);
 
 /* ---- lanes ---- */
 
@@ -186,7 +185,6 @@ void lane_renew(struct lane *);
 /* Hand back without results, by lane_ops.done alone, all jobs that no host
  * has begun to take. */
 void lane_drain(struct lane *);
-size_t lane_jobs(const struct lane *);
 void *lane_owner(const struct lane *);
 
 #endif

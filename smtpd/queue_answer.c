@@ -493,16 +493,3 @@ queue_answers_new(const struct queue_view *view)
 	json_init(&all->json);
 	return all;
 }
-
-void
-queue_answers_free(struct queue_answers *all)
-{
-	struct answer *a, *next;
-
-	if (all == NULL)
-		return;
-	LIST_FOREACH_SAFE(a, &all->list, entry, next)
-		end_answer(a);
-	json_clear(&all->json);
-	free(all);
-}

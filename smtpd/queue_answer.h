@@ -29,8 +29,6 @@ struct queue_view {
 
 /* Dies on no memory. */
 struct queue_answers *queue_answers_new(const struct queue_view *);
-/* Ends those under way. */
-void queue_answers_free(struct queue_answers *);
 
 /*
  * Answer a request.

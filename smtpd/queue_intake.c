@@ -61,18 +61,6 @@ forget(struct queue_intake *in, struct incoming *m)
 	free(m);
 }
 
-void
-queue_intake_free(struct queue_intake *in)
-{
-	struct incoming *m;
-
-	if (in == NULL)
-		return;
-	while ((m = RB_MIN(incoming_tree, &in->tree)) != NULL)
-		forget(in, m);
-	free(in);
-}
-
 static struct incoming *
 find(struct queue_intake *in, uint64_t id)
 {

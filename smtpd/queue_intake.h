@@ -17,7 +17,6 @@ struct queue_intake;
 
 /* Dies on no memory. "stats" is borrowed. */
 struct queue_intake *queue_intake_new(struct queue_stats *);
-void queue_intake_free(struct queue_intake *);
 
 /* A recipient of a message whose `submit` follows. */
 void queue_intake_rcpt(struct queue_intake *, const struct msg_submit_rcpt *);

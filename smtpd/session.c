@@ -372,12 +372,6 @@ session_was_answered(const struct session *s)
 	return client_was_answered(s->client);
 }
 
-size_t
-session_rcpt_max(const struct session *s)
-{
-	return client_rcpt_max(s->client);
-}
-
 const struct session_fault *
 session_fault(const struct session *s)
 {

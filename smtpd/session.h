@@ -110,7 +110,6 @@ void session_send(struct session *, const struct client_message *message,
 const struct client_result *session_result(const struct session *, size_t i);
 /* Has the host replied to anything of the last message? */
 bool session_was_answered(const struct session *);
-size_t session_rcpt_max(const struct session *);
 
 const struct session_fault *session_fault(const struct session *);
 const struct session_report *session_report(const struct session *);

@@ -32,7 +32,6 @@ struct io {
 	bool freed;
 	bool blocked; /* the last write found no room */
 	bool hung;    /* reported while nobody read */
-	bool in_tls;
 	bool secure;
 	int error;
 	size_t chunk;
@@ -123,7 +122,6 @@ break_off(struct io *io, int error, const char *why)
 {
 	if (io->state == STREAM_BROKEN)
 		return;
-	io->in_tls = io->state == STREAM_HANDSHAKE;
 	io->state = STREAM_BROKEN;
 	io->error = error;
 	snprintf(io->why, sizeof(io->why), "%s", why);
@@ -557,12 +555,6 @@ io_start_tls(struct io *io, struct tls *tls)
 	ev_soon(io->ev, &io->more, begin_handshake, io);
 }
 
-bool
-io_is_secure(const struct io *io)
-{
-	return io->secure;
-}
-
 const struct tls_facts *
 io_tls_facts(const struct io *io)
 {
@@ -579,12 +571,6 @@ const char *
 io_why(const struct io *io)
 {
 	return io->why;
-}
-
-bool
-io_failed_in_tls(const struct io *io)
-{
-	return io->in_tls;
 }
 
 int

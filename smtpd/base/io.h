@@ -83,7 +83,6 @@ void io_finish(struct io *);
  * IO_SECURE or IO_ERROR follow.
  */
 void io_start_tls(struct io *, struct tls *tls);
-bool io_is_secure(const struct io *);
 /* Valid once IO_SECURE came. */
 const struct tls_facts *io_tls_facts(const struct io *);
 /* NULL while in clear. Borrowed. */
@@ -91,8 +90,6 @@ struct tls *io_tls(struct io *);
 
 /* Plain words for the last IO_ERROR; never NULL. */
 const char *io_why(const struct io *);
-/* True if the error arose in the TLS handshake (not in connect or I/O). */
-bool io_failed_in_tls(const struct io *);
 /* The errno of the last IO_ERROR where it was a system's; else 0. */
 int io_errno(const struct io *);
 int io_fd(const struct io *);

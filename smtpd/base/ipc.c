@@ -137,12 +137,6 @@ ipc_free(struct ipc *ipc)
 	free(ipc);
 }
 
-int
-ipc_peer(const struct ipc *ipc)
-{
-	return ipc->make.peer;
-}
-
 bool
 ipc_is_broken(const struct ipc *ipc)
 {

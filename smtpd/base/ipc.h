@@ -62,8 +62,6 @@ struct ipc_make {
  */
 struct ipc *ipc_new(struct ev *, int fd, const struct ipc_make *);
 void ipc_free(struct ipc *);
-/* The peer's role. */
-int ipc_peer(const struct ipc *);
 
 /*
  * Queue a message; it leaves at the end of the turn, in order, several a

@@ -22,7 +22,6 @@ struct tls;         /* one stream */
 struct tls_session; /* a session to resume, with what authenticated it */
 
 #define TLS_TEXT_SIZE 64
-#define TLS_NAME_SIZE 256
 
 /* One usable TLSA record (RFC 6698 2.1). */
 struct tls_tlsa {

@@ -205,15 +205,6 @@ table_cell(struct table *t, const char *text)
 	t->cell++;
 }
 
-void
-table_number(struct table *t, int64_t number)
-{
-	char text[PRINT_SHORT_SIZE];
-
-	(void)snprintf(text, sizeof text, "%" PRId64, number);
-	table_cell(t, text);
-}
-
 static void
 write_cell(const struct table *t, size_t i, const char *text)
 {

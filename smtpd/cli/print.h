@@ -46,7 +46,6 @@ struct table_column {
 struct table *table_new(FILE *out, const struct table_column *);
 /* The next cell of the row; NULL is shown as "-". Copied, made safe. */
 void table_cell(struct table *, const char *text);
-void table_number(struct table *, int64_t);
 /* The row is complete; "note" (may be NULL) goes below it, set in. */
 void table_row(struct table *, const char *note);
 /* How many rows there were. */

@@ -56,6 +56,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *s = (const char *)data;
 	int all = 0, n;
+	struct header_scan block;
 	char *copy, name[128], out[HEADER_LINE_SIZE];
 	const char *why;
 	size_t len;
@@ -79,6 +80,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	name[len] = '\0';
 	n = header_from(out, sizeof out, "a@b", name);
 	want(n == (int)strlen(out));
-	want(header_block(out, (size_t)n) == (size_t)n);
+	header_scan_init(&block);
+	header_scan_feed(&block, out, (size_t)n);
+	header_scan_end(&block);
+	want(block.body == (size_t)n);
 	return 0;
 }

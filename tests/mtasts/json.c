@@ -82,12 +82,10 @@ values(void)
 	json_list(&j, NULL);
 	json_time(&j, NULL, 1795507200);
 	json_time(&j, NULL, 0);
-	json_seconds(&j, NULL, 1234);
-	json_seconds(&j, NULL, -50);
 	json_number(&j, NULL, INT64_MIN);
 	json_end(&j);
 	t_str(json_text(&j),
-	    "[\"2026-11-24T08:00:00Z\",null,1.234,-0.050,"
+	    "[\"2026-11-24T08:00:00Z\",null,"
 	    "-9223372036854775808]");
 	json_clear(&j);
 }

@@ -428,7 +428,6 @@ words(void)
 	t_str(mode_word(ENF), "enforce");
 	t_str(auth_word(AUTH_MTA_STS), "mta-sts");
 	t_str(dane_word(DANE_FAILED), "failed");
-	t_str(chain_word(CERT_OK), "ok");
 	t_str(route_word(false), "insecure");
 	t_int(level_parse("require", &level), 0);
 	t_int(level, REQ);

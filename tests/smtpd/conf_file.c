@@ -159,13 +159,6 @@ test_check(void)
 	    &conf, &errors);
 	t_int(conf_check_files(&conf, "f", &errors), 0);
 	t_str(errors.text, NULL);
-	t_case("files: an alias that is refused, with its file and line");
-	t_int(conf_check_aliases(&conf, &errors), -1);
-	(void)snprintf(want, sizeof want,
-	    "%s/aliases:2: `|y`: pipes are not supported: nothing is delivered"
-	    " here\n%s/aliases:2: `x` leads to no address\n",
-	    dir, dir);
-	t_str(errors.text, want);
 	conf_errors_clear(&errors);
 	conf_clear(&conf);
 	t_case("files: what is missing or unfit, with its line");

@@ -218,7 +218,6 @@ play(void)
 	}
 	t_int(client_need(d.c), CLIENT_ENDED);
 	t_int(d.arrived, MESSAGES);
-	t_int(client_delivered(d.c), MESSAGES);
 	t_int(client_trouble(d.c)->trouble.outcome, OUTCOME_DELIVERED);
 	client_free(d.c);
 	server_free(d.s);

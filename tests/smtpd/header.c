@@ -256,15 +256,6 @@ test_strip(void)
 		t_mem(buf, len, rows[i].out, strlen(rows[i].out));
 	}
 	t_row(NULL);
-	t_case("blocks: where the header ends, and an mbox separator");
-	t_int(header_block("A: b\r\n\r\nx", 9), 8);
-	t_int(header_block("A: b\nx\n", 7), 5);
-	t_int(header_block("x\n", 2), 0);
-	t_int(header_mbox_line("From a Mon\nTo: b\n", 17), 11);
-	t_int(header_mbox_line(">From a\nTo: b\n", 14), 8);
-	t_int(header_mbox_line("From: a\n", 8), 0);
-	t_int(header_mbox_line("Fro", 3), 0);
-	t_int(header_mbox_line("From a", 6), 6);
 }
 
 static void
@@ -391,7 +382,6 @@ test_hostile(void)
 		t_true(header_rcpts(big, size - size % n, stop, &left, &why) !=
 			-1 ||
 		    why != NULL);
-		t_true(header_block(big, size) <= size);
 		t_true(header_strip_bcc(big, size) <= size);
 	}
 	t_row(NULL);
