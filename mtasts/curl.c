@@ -29,6 +29,7 @@ static const struct {
 	SYMBOL(multi_remove_handle),
 	SYMBOL(multi_setopt),
 	SYMBOL(multi_info_read),
+	SYMBOL(easy_pause),
 	SYMBOL(multi_socket_action),
 	SYMBOL(slist_append),
 	SYMBOL(slist_free_all),

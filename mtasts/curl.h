@@ -25,6 +25,7 @@ struct curl {
 	__typeof__(&curl_multi_remove_handle) multi_remove_handle;
 	CURLMcode (*multi_setopt)(CURLM *, CURLMoption, ...);
 	__typeof__(&curl_multi_info_read) multi_info_read;
+	__typeof__(&curl_easy_pause) easy_pause;
 	__typeof__(&curl_multi_socket_action) multi_socket_action;
 	__typeof__(&curl_slist_append) slist_append;
 	__typeof__(&curl_slist_free_all) slist_free_all;

@@ -36,6 +36,7 @@ struct job {
 	bool too_long;
 	bool refused; /* an address was not permitted */
 	bool tried;   /* an address was */
+	bool stalled; /* a socket of it was closed, perhaps its only one */
 	char why[CURL_ERROR_SIZE];
 };
 TAILQ_HEAD(job_list, job);
@@ -68,9 +69,14 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
 	struct fetch *f = arg;
 	unsigned events = 0;
+	char *private = NULL;
 
-	(void)easy;
 	(void)unused;
+	if (what == CURL_POLL_REMOVE &&
+	    f->curl.easy_getinfo(easy, CURLINFO_PRIVATE, &private) ==
+		CURLE_OK &&
+	    private != NULL)
+		((struct job *)(void *)private)->stalled = true;
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
 		events |= FETCH_READ;
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
@@ -390,6 +396,25 @@ collect(struct fetch *f)
 	launch_more(f);
 }
 
+/*
+ * When an address refuses the connection, libcurl (7.88) closes the socket and
+ * tries the next address only when a timer of its own ends, after up to half
+ * of CONNECT_MS. Resuming a transfer, paused or not, makes it run at once.
+ */
+static void
+nudge(struct fetch *f)
+{
+	struct job *j;
+
+	TAILQ_FOREACH(j, &f->running, entry) {
+		if (!j->stalled)
+			continue;
+		j->stalled = false;
+		(void)f->curl.easy_pause(j->easy, CURLPAUSE_SEND);
+		(void)f->curl.easy_pause(j->easy, CURLPAUSE_CONT);
+	}
+}
+
 struct fetch *
 fetch_new(const struct fetch_hooks *hooks)
 {
@@ -463,6 +488,7 @@ fetch_event(struct fetch *f, int fd, unsigned events)
 		what = CURL_CSELECT_ERR;
 	f->curl.multi_socket_action(f->multi, fd, what, &running);
 	collect(f);
+	nudge(f);
 }
 
 void
