@@ -163,7 +163,8 @@ def change(lab):
         scene.set(scene.all[name], owner, "TXT", *txt)
         if servfail:
             scene.set(scene.all[name], owner, "TXT")
-            scene.set(scene.all[name], owner, "NS", "ns.lab.")
+            scene.set(scene.all[name], owner, "NS", "ns.dead" + T + ".")
+            scene.set(scene.all[name], "ns.dead" + T, "A", "203.0.113.90")
         if body == 503:
             scene.web.answer(name + T, status="503 Busy")
         elif body:

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import re
+import socket
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lab"))
@@ -182,6 +184,12 @@ row("cnameout", "a CNAME out of the signed world ends DANE",
         cname="out.t.example", tlsa=[record(3, 1, 1, wrong=True)])])
 row("implicit", "no MX: the domain's own records", delivered(**DANE),
     hosts=[Host("@", cert=own, tlsa=[record(3, 1, 1)])])
+row("via", "via: records of the fixed host's port", delivered(**DANE),
+    hosts=[Host("fixed", port=587, cert=own, tlsa=[record(3, 1, 1)])],
+    mx=["10 x.example."], conf="\tvia fixed.via" + S + " port 587")
+row("viabad", "via: records that do not fit", deferred("tlsa-invalid"),
+    hosts=[Host("fixed", port=587, tlsa=[record(3, 1, 1, wrong=True)])],
+    mx=["10 x.example."], conf="\tvia fixed.viabad" + S + " port 587")
 # Not secure, or not to be had.
 row("unsigned", "records in an unsigned zone do not count",
     delivered("webpki"), zone="t.example", hosts=[Host(tlsa=[
@@ -240,6 +248,46 @@ def _(lab):
     said = [l for l in lab.sealpostd.lines() if "DANE" in l and
             "event=deferred" not in l]
     equal(said, [])
+
+
+def relay_dns(address):
+    """A resolver at this address: what it hears goes to the real one."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((address, 53))
+
+    def serve():
+        while True:
+            query, who = sock.recvfrom(4096)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+                out.settimeout(5)
+                try:
+                    out.sendto(query, ("127.0.0.1", 53))
+                    sock.sendto(out.recv(65536), who)
+                except OSError:
+                    pass
+    threading.Thread(target=serve, daemon=True).start()
+
+
+@case("AD counts from a resolver elsewhere only if it is marked trusted")
+def _(lab):
+    relay_dns("192.0.2.10")
+    sealpost("remove", "all", "--yes")
+    for word, events in (("", [("u311", "deferred", None),
+                               ("wrong3", "delivered", "webpki")]),
+                         (" trusted", [("u311", "delivered", "dane"),
+                                       ("wrong3", "deferred", None)])):
+        equal(lab.sealpostd.stop(), 0)
+        lab.sealpostd.configure("resolver 192.0.2.10 port 53%s\n" % word +
+                                table.scene.conf())
+        lab.sealpostd.start()
+        for name, kind, auth in events:
+            table.scene.send(name)
+            e = table.scene.event(name)
+            equal((e["event"], e.get("auth")), (kind, auth), e["line"])
+            code, c = table.scene.check(name)
+            equal(code == 0, kind == "delivered", c["verdict"])
+            sealpost("remove", "all", "--yes")
+    lab.sealpostd.configure(table.scene.conf())
 
 
 @case("a resolver that does not validate: DANE is off, said once, loudly")

@@ -102,6 +102,12 @@ row("sibling", "a certificate for another host that matches (4.2)",
     deferred("certificate-host-mismatch"),
     policy=enforce("sibling", "*.sibling" + T),
     hosts=[Host(cert=lambda lab, n: lab.ca.issue("other.sibling" + T))])
+row("wildcert", "a certificate with a wildcard for one label",
+    delivered(**STS), policy=enforce("wildcert"), hosts=[Host(
+        cert=lambda lab, n: lab.ca.issue("*.wildcert" + T))])
+row("partcert", "a certificate with a wildcard within a label",
+    deferred("certificate-host-mismatch"), policy=enforce("partcert"),
+    hosts=[Host(cert=lambda lab, n: lab.ca.issue("m*.partcert" + T))])
 row("nextmx", "the first MX fails to prove itself, the second does",
     delivered(mx="mx2.nextmx" + T, **STS),
     policy=enforce("nextmx", "*.nextmx" + T),

@@ -259,10 +259,12 @@ def start(lab):
                   send=False)
         PolicyHost(lab.net, address, lab.ca.issue("mta-sts." + name + T),
                    prepare).answer(name + T, OK)
-    for name in ("noaddr", "closed", "v6", "cname", "slow", "stall", "h2"):
+    for name in ("noaddr", "closed", "v6", "cname", "slow", "stall", "h2",
+                 "multi", "semi"):
         scene.add(name, policy=OK, hosts=[Host(real=False)], send=False)
     scene.add("load", policy=policy_text("enforce", "mx.load" + T),
               send=False)
+    scene.add("lame", policy=OK, hosts=[], zone="bog.example", send=False)
     scene.add("parent", policy=OK, hosts=[], send=False)
     scene.build()
     for name, _, _, body, _, answer in rows:
@@ -278,6 +280,10 @@ def start(lab):
             "txt.t.example.")
     dns.set("t.example", "txt", "TXT", V)
     dns.set("t.example", "hosting", "A", ADDRESS)
+    dns.set("t.example", "mta-sts.multi.t.example.", "A", "203.0.113.98",
+            "203.0.113.99", ADDRESS)
+    dns.set("t.example", "mta-sts.semi.t.example.", "A", "10.0.0.1",
+            "127.0.0.1", ADDRESS)
     if lab.net.ipv6:
         dns.set("t.example", "mta-sts.v6.t.example.", "A")
         dns.set("t.example", "mta-sts.v6.t.example.", "AAAA",
@@ -383,6 +389,25 @@ def _(lab):
 @case("the policy host and the TXT record are CNAMEs (8.2)")
 def _(lab):
     judge("cname", GOOD)
+
+
+@case("the policy host's first addresses are closed")
+def _(lab):
+    began = time.monotonic()
+    judge("multi", GOOD)
+    true(time.monotonic() - began < 2, "none of them costs time")
+
+
+@case("the policy host's private addresses are passed over")
+def _(lab):
+    judge("semi", GOOD)
+
+
+@case("DNS fails for TXT: nothing is known, and that is told")
+def _(lab):
+    p = scene.policy("lame")
+    equal((p["source"], p["mode"], p["last_error"].split(":")[0]),
+          ("none", None, "dns-error"), repr(p))
 
 
 @case("HTTP/2")

@@ -154,6 +154,8 @@ row("selfsts", "a policy that names only others does not hide the loop",
     bounced("mail-loop", "5.4.6"), hosts=[Host("mx2", 20)],
     mx=["10 " + SELF, "20 mx2.selfsts" + T + "."],
     policy=policy_text("enforce", "mx2.selfsts" + T))
+row("localhost", "an MX called localhost", deferred("private-address"),
+    hosts=[], mx=["10 localhost."])
 # Large answers: UDP is not enough.
 row("large", "an answer that needs TCP", delivered("webpki",
                                                    mx="mx.large" + T),

@@ -55,6 +55,7 @@ def start(lab):
     for name in ("kept", "moved", "movedno"):
         scene.add(name, policy=policy_text("enforce", "mx.old" + T))
     scene.add(IDN, policy=policy_text("enforce", "mx." + IDN + T))
+    scene.add("trusting")
     scene.add("home", policy=policy_text("enforce", "mx.home" + T))
     scene.start(CONF % (day(3), day(30), day(-3)))
 
@@ -152,6 +153,47 @@ def _(lab):
     done = sealpost("policy", "b\u00fccher" + T, "--json")
     equal((done.code, json.loads(done.out)["domain"]), (0, IDN + T))
     equal(sealpost("check", "bob@b\u00fccher" + T).code, 0)
+
+
+def reconfigure(lab, text):
+    lab.sealpostd.configure(text)
+    equal(sealpost("reload").code, 0)
+
+
+@case("a reload that trusts others binds at once, sessions or not")
+def _(lab):
+    send("trusting")
+    equal(scene.event("trusting")["event"], "delivered")
+    # Its connection is still open, its TLS session could be resumed.
+    reconfigure(lab, "trust %s\n" % lab.bad_ca.pem)
+    send("trusting")
+    e = scene.event("trusting")
+    equal((e["event"], e.get("reason")),
+          ("deferred", "certificate-not-trusted"), e["line"])
+    reconfigure(lab, "")
+    sealpost("retry", "all")
+    wait_empty()
+
+
+@case("a reload to a stricter level binds at once")
+def _(lab):
+    send("trusting")
+    equal(scene.event("trusting")["event"], "delivered")
+    reconfigure(lab, "tls strict\n")
+    send("trusting")
+    e = scene.event("trusting")
+    equal((e["event"], e.get("reason")), ("deferred", "no-policy"), e["line"])
+    reconfigure(lab, "")
+    sealpost("retry", "all")
+    wait_empty()
+
+
+@case("check is for every user")
+def _(lab):
+    for user in ("carol", None):
+        done = sealpost("check", "bob@home" + T, "--json", user=user)
+        equal((done.code, json.loads(done.out)["verdict"]),
+              (0, "would deliver"), repr(done))
 
 
 @case("names that are none: usage, or nothing found; never a crash")

@@ -161,7 +161,7 @@ class Scene:
                 name, record)
             by_owner.setdefault(at, []).append(data)
         for at, data in by_owner.items():
-            self.set(row, "_25._tcp." + at, "TLSA", *data)
+            self.set(row, "_%d._tcp.%s" % (host.port, at), "TLSA", *data)
 
     def conf(self):
         return "".join("destination %s {\n%s\n}\n" % (r.domain, r.conf)
