@@ -27,9 +27,8 @@ clip(char text[NAMES_SIZE], const char *names)
 		while (len > 0 && names[len] != ' ')
 			len--;
 	}
-	memcpy(text, names, len);
-	(void)strlcpy(text + len, names[len] != '\0' ? " ..." : "",
-	    NAMES_SIZE - len);
+	(void)snprintf(text, NAMES_SIZE, "%.*s%s", (int)len, names,
+	    names[len] != '\0' ? " ..." : "");
 }
 
 static void
