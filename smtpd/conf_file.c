@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRUST_MAX 16777216 /* bytes; Debian's bundle has 220,000 */
-
 static int
 refuse(const char **why, const char *sentence)
 {
@@ -188,7 +186,7 @@ check_trust(const struct conf *conf, const char *name,
 
 	if (conf->trust == NULL)
 		return;
-	if (conf_read(conf->trust, TRUST_MAX, &text, &len, &why) == -1) {
+	if (conf_read(conf->trust, CONF_TRUST_MAX, &text, &len, &why) == -1) {
 		conf_error(errors, name, conf->trust_line, "`%s`: %s",
 		    conf->trust, why);
 		return;

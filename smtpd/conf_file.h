@@ -11,7 +11,8 @@
 
 #include "smtpd/conf.h"
 
-#define CONF_SECRET_MAX 1024 /* bytes, "user:password" */
+#define CONF_SECRET_MAX 1024    /* bytes, "user:password" */
+#define CONF_TRUST_MAX 16777216 /* bytes; Debian's bundle has 220,000 */
 #define CONF_TRUST "/etc/ssl/certs/ca-certificates.crt"
 
 /*

@@ -3,10 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/tree.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "smtpd/base/log.h"
 #include "smtpd/base/tls.h"
@@ -16,9 +14,9 @@
 #include "smtpd/deliver_work.h"
 #include "smtpd/lane.h"
 #include "smtpd/msg.h"
+#include "smtpd/setup.h"
 
-#define SESSIONS_MAX 1000  /* in this process */
-#define TRUST_MAX 16777216 /* bytes of a CA bundle */
+#define SESSIONS_MAX 1000 /* in this process */
 #define KEY_SIZE (DESTINATION_SIZE + 64)
 #define STOP_MS 3500 /* for messages under way */
 
@@ -324,24 +322,10 @@ renew_all(struct deliver *d)
 static void
 take_trust(struct deliver *d, int fd)
 {
-	struct tls_ctx *tls = NULL;
-	const char *why = "it cannot be read";
-	struct stat st;
-	size_t len;
-	char *text;
+	struct tls_ctx *tls = setup_take_trust(fd);
 
-	if (fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size <= TRUST_MAX) {
-		len = (size_t)st.st_size;
-		text = xcalloc(1, len + 1);
-		if (pread(fd, text, len, 0) == (ssize_t)len)
-			tls = tls_ctx_client(text, len, &why);
-		free(text);
-	}
-	close(fd);
-	if (tls == NULL) {
-		log_note(LOG_PRI_ERR, "the CA bundle: %s", why);
+	if (tls == NULL)
 		return;
-	}
 	tls_ctx_free(d->setup.tls);
 	d->setup.tls = tls;
 	renew_all(d);

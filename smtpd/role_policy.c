@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "smtpd/base/log.h"
 #include "smtpd/base/tls.h"
@@ -16,10 +14,10 @@
 #include "smtpd/policy_ctl.h"
 #include "smtpd/route.h"
 #include "smtpd/self.h"
+#include "smtpd/setup.h"
 
 #define nitems(a) (sizeof(a) / sizeof((a)[0]))
 
-#define TRUST_MAX 16777216 /* bytes of a CA bundle */
 #define STATS_MS 1000
 #define PROBE_AGAIN_MS 60000 /* while no resolver answers */
 #define RETIRE_MS 60000      /* for the last answers of former resolvers */
@@ -295,24 +293,10 @@ take_question(struct policy *p, uint32_t instance,
 static void
 take_trust(struct policy *p, int fd)
 {
-	struct tls_ctx *tls = NULL;
-	const char *why = "it cannot be read";
-	struct stat st;
-	size_t len;
-	char *text;
+	struct tls_ctx *tls = setup_take_trust(fd);
 
-	if (fstat(fd, &st) == 0 && st.st_size > 0 && st.st_size <= TRUST_MAX) {
-		len = (size_t)st.st_size;
-		text = xcalloc(1, len + 1);
-		if (pread(fd, text, len, 0) == (ssize_t)len)
-			tls = tls_ctx_client(text, len, &why);
-		free(text);
-	}
-	close(fd);
-	if (tls == NULL) {
-		log_note(LOG_PRI_ERR, "the CA bundle: %s", why);
+	if (tls == NULL)
 		return;
-	}
 	/* Fetches under way hold the former store themselves. */
 	sts_trust(p->sts, tls);
 	tls_ctx_free(p->tls);

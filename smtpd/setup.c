@@ -9,6 +9,7 @@
 #include "smtpd/alias.h"
 #include "smtpd/base/log.h"
 #include "smtpd/base/proc.h"
+#include "smtpd/base/tls.h"
 #include "smtpd/conf_file.h"
 
 static int
@@ -167,7 +168,7 @@ setup_load(struct setup *s, const char *path, struct conf_errors *errors)
 		return -1;
 	trust = s->conf->trust != NULL ? s->conf->trust : CONF_TRUST;
 	s->trust =
-	    seal_file(trust, SETUP_TRUST_MAX, s->conf->trust == NULL, errors);
+	    seal_file(trust, CONF_TRUST_MAX, s->conf->trust == NULL, errors);
 	s->aliases = seal_file(s->conf->aliases, ALIAS_FILE_MAX,
 	    s->conf->aliases_line == 0, errors);
 	if (s->trust == -1 || s->aliases == -1)
@@ -180,6 +181,23 @@ close_fd(int fd)
 {
 	if (fd != -1)
 		close(fd);
+}
+
+struct tls_ctx *
+setup_take_trust(int fd)
+{
+	struct tls_ctx *tls = NULL;
+	const char *why = "it cannot be read";
+	size_t len;
+	char *text = proc_sealed_text(fd, CONF_TRUST_MAX, &len);
+
+	close(fd);
+	if (text != NULL && len > 0)
+		tls = tls_ctx_client(text, len, &why);
+	free(text);
+	if (tls == NULL)
+		log_note(LOG_PRI_ERR, "the CA bundle: %s", why);
+	return tls;
 }
 
 void

@@ -11,7 +11,7 @@
 #include "smtpd/conf.h"
 #include "smtpd/conf_errors.h"
 
-#define SETUP_TRUST_MAX 16777216 /* bytes of a CA bundle */
+struct tls_ctx;
 
 /* Credentials of one destination. */
 struct setup_secret {
@@ -39,6 +39,12 @@ int setup_check(const char *path, struct conf_errors *errors);
  * Returns 0, or -1 with "errors".
  */
 int setup_load(struct setup *, const char *path, struct conf_errors *errors);
+
+/*
+ * In a child: the CA bundle behind "fd", which is closed, for TLS as a client.
+ * NULL, and a line in the log, where it is unfit: then nobody is trusted.
+ */
+struct tls_ctx *setup_take_trust(int fd);
 
 /* Close and free what it holds. */
 void setup_clear(struct setup *);

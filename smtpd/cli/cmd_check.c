@@ -20,7 +20,6 @@
 #include "smtpd/self.h"
 
 #define PATH_SIZE 4096
-#define TRUST_MAX ((size_t)16 * 1048576) /* bytes of the CA bundle */
 
 /* What a check stands on; all of it is freed at the end. */
 struct stand {
@@ -121,7 +120,7 @@ load_trust(struct stand *s)
 	char *pem;
 	size_t len;
 
-	if (conf_read(path, TRUST_MAX, &pem, &len, &why) == -1)
+	if (conf_read(path, CONF_TRUST_MAX, &pem, &len, &why) == -1)
 		return cli_complain(s->cli, EX_CONFIG, "%s: %s", path, why);
 	s->tls = tls_ctx_client(pem, len, &why);
 	free(pem);
