@@ -154,7 +154,6 @@ struct conf_directive {
 	const char *arguments; /* "DURATION" */
 	const char *preset;    /* the default's arguments; NULL: none */
 	bool in_destination;   /* stands inside a destination block */
-	bool is_supported;     /* else refused as not yet supported */
 };
 
 /* The i-th directive, false behind the last. */
