@@ -20,7 +20,7 @@ say(FILE *out, const char *key, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	(void)fprintf(out, "  %-13s", key);
+	(void)fprintf(out, "  %-14s", key);
 	print_safe(out, text, strlen(text), false);
 	(void)fputc('\n', out);
 }

@@ -217,7 +217,7 @@ def _(lab):
 def _(lab):
     done = sealpost("proof", message_id("enforce.example"))
     equal(done.code, 0, repr(done))
-    for text in ("bob@enforce.example", "trusted authority", "secure",
+    for text in ("bob@enforce.example", "  authenticated by a", "secure",
                  "TLSv1.3", certificate("enforce.example"),
                  body_digest("enforce", "enforce.example"),
                  "250 2.0.0 taken"):
@@ -261,8 +261,10 @@ def _(lab):
 
 @case("after a restart: the same, by id and by Message-ID")
 def _(lab):
+    late = send(lab, "plain.example", token="late.")
     equal(lab.sealpostd.stop(), 0)
     lab.sealpostd.start()
+    equal(len(proofs(late)), 1)
     for domain, found in sent.items():
         equal(proofs(found[0]["id"]), found)
         equal(proofs(message_id(domain)), found)
