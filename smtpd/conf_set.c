@@ -345,9 +345,8 @@ set_metrics(struct conf_parser *p)
 /* clang-format off */
 static const struct conf_row rows[] = {
 { { "hostname", "NAME", NULL, GLOBAL }, set_hostname, ONCE },
-{ { "listen on",
-    "ADDRESS [port PORT] [tls cert FILE key FILE] [auth FILE]", "127.0.0.1\nlisten on ::1", GLOBAL },
-    set_listen, MANY },
+{ { "listen on", "ADDRESS [port PORT] [tls cert FILE key FILE] [auth FILE]",
+    "127.0.0.1\nlisten on ::1", GLOBAL }, set_listen, MANY },
 { { "relay from", "NETWORK ...", "127.0.0.0/8 ::1", GLOBAL },
     set_relay_from, MANY },
 { { "resolver", "ADDRESS [port PORT] [trusted]", NULL, GLOBAL },
