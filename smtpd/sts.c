@@ -11,18 +11,12 @@
 #include "mtasts/flight.h"
 #include "mtasts/record.h"
 #include "smtpd/base/log.h"
+#include "smtpd/fetch_loop.h"
 
 #define FLUSH_MS 100         /* after a change, before it is written */
 #define FLUSH_AT_ONCE 128    /* files a turn: the loop must not stall */
 #define FLUSH_AGAIN_MS 60000 /* after an error */
 #define TICK_MAX_S 60
-
-/* A descriptor of libcurl. */
-struct watched {
-	LIST_ENTRY(watched) entry;
-	struct ev_watch watch;
-	struct sts *sts;
-};
 
 /* Someone who asked. */
 struct asker {
@@ -46,9 +40,8 @@ struct sts {
 	const struct tls_ctx *tls;
 	struct cache *cache;
 	struct discover *discover;
-	struct fetch *fetch;
-	LIST_HEAD(, watched) watches;
-	struct ev_timer fetch_timer, tick, flush;
+	struct fetch_loop loop;
+	struct ev_timer tick, flush;
 	struct ev_task task;
 	struct askers askers;
 	bool flush_failed; /* told already */
@@ -70,82 +63,18 @@ wake(struct sts *s)
 	ev_soon(s->ev, &s->task, on_run, s);
 }
 
-/* ---- libcurl's descriptors and timer ---- */
-
-static void
-on_fetch_fd(void *arg, unsigned events)
-{
-	struct watched *w = arg;
-	struct sts *s = w->sts;
-	unsigned what = 0;
-
-	if (events & EV_READ)
-		what |= FETCH_READ;
-	if (events & EV_WRITE)
-		what |= FETCH_WRITE;
-	/* Of an error alone libcurl learns by reading. */
-	if (what == 0)
-		what = FETCH_READ | FETCH_WRITE;
-	fetch_event(s->fetch, w->watch.fd, what);
-	wake(s);
-}
-
-static struct watched *
-find_watched(struct sts *s, int fd)
-{
-	struct watched *w;
-
-	LIST_FOREACH(w, &s->watches, entry)
-		if (w->watch.fd == fd)
-			return w;
-	return NULL;
-}
+/* ---- what a fetch wants of us ---- */
 
 static void
 hook_watch(void *arg, int fd, unsigned events)
 {
-	struct sts *s = arg;
-	struct watched *w = find_watched(s, fd);
-	unsigned want = 0;
-
-	if (events & FETCH_READ)
-		want |= EV_READ;
-	if (events & FETCH_WRITE)
-		want |= EV_WRITE;
-	if (w == NULL && want != 0) {
-		w = xcalloc(1, sizeof(*w));
-		w->sts = s;
-		LIST_INSERT_HEAD(&s->watches, w, entry);
-		ev_watch_init(&w->watch, on_fetch_fd, w);
-		if (ev_watch(s->ev, &w->watch, fd, want) == -1)
-			log_die("cannot watch a socket of a policy fetch");
-	} else if (w != NULL && want != 0) {
-		(void)ev_watch_set(s->ev, &w->watch, want);
-	} else if (w != NULL) {
-		ev_watch_del(s->ev, &w->watch);
-		LIST_REMOVE(w, entry);
-		free(w);
-	}
+	fetch_loop_watch(&((struct sts *)arg)->loop, fd, events);
 }
 
 static void
 hook_timer(void *arg, long ms)
 {
-	struct sts *s = arg;
-
-	if (ms < 0)
-		ev_timer_del(s->ev, &s->fetch_timer);
-	else
-		ev_timer_set(s->ev, &s->fetch_timer, ev_now(s->ev) + ms);
-}
-
-static void
-on_fetch_timer(void *arg)
-{
-	struct sts *s = arg;
-
-	fetch_timeout(s->fetch);
-	wake(s);
+	fetch_loop_timer(&((struct sts *)arg)->loop, ms);
 }
 
 static bool
@@ -270,7 +199,8 @@ on_addresses(void *arg, const struct host_addrs *h)
 
 	if (h->count == 0)
 		fail_address(e, h);
-	else if (fetch_start(e->sts->fetch, e->domain, h->addr, h->count) == -1)
+	else if (fetch_start(e->sts->loop.fetch, e->domain, h->addr,
+		     h->count) == -1)
 		log_die("no memory for a policy fetch");
 	free(e);
 }
@@ -451,14 +381,13 @@ sts_new(struct ev *ev, struct dns *dns, const struct sts_options *options)
 	s->ev = ev;
 	s->dns = dns;
 	s->options = *options;
-	LIST_INIT(&s->watches);
+	fetch_loop_init(&s->loop, ev);
 	TAILQ_INIT(&s->askers);
-	ev_timer_init(&s->fetch_timer, on_fetch_timer, s);
 	ev_timer_init(&s->tick, on_tick, s);
 	ev_timer_init(&s->flush, on_flush, s);
 	s->cache = cache_new(options->kind, options->dirfd, CACHE_MAX);
-	s->fetch = fetch_new(&hooks);
-	if (s->cache == NULL || s->fetch == NULL) {
+	s->loop.fetch = fetch_new(&hooks);
+	if (s->cache == NULL || s->loop.fetch == NULL) {
 		sts_free(s);
 		return NULL;
 	}
@@ -477,8 +406,8 @@ sts_free(struct sts *s)
 		return;
 	ev_timer_del(s->ev, &s->tick);
 	ev_timer_del(s->ev, &s->flush);
-	fetch_free(s->fetch);
-	ev_timer_del(s->ev, &s->fetch_timer);
+	fetch_free(s->loop.fetch);
+	fetch_loop_clear(&s->loop);
 	ev_soon_del(s->ev, &s->task);
 	TAILQ_FOREACH_SAFE(a, &s->askers, entry, next)
 		free(a);
