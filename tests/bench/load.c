@@ -136,8 +136,8 @@ send_message(struct session *s, long number)
 	char text[512], head[512];
 	bool ok;
 
-	(void)snprintf(text, sizeof text, "RCPT TO:<u%ld@d%ld.%s>\r\n",
-	    number, number % load.domains, load.zone);
+	(void)snprintf(text, sizeof text, "RCPT TO:<u%ld@d%ld.%s>\r\n", number,
+	    number % load.domains, load.zone);
 	(void)snprintf(head, sizeof head,
 	    "From: <load@bench.test>\r\nTo: <u%ld@d%ld.%s>\r\n"
 	    "Date: Tue, 24 Nov 2026 00:00:00 +0000\r\n"
