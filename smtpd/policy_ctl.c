@@ -7,6 +7,7 @@
 
 #include "smtpd/base/io.h"
 #include "smtpd/base/log.h"
+#include "smtpd/ctl_answer.h"
 
 #define PATIENCE_MS 120000 /* for a look-up and a client that reads slowly */
 #define PAGE 64            /* policies written before the client read them */
@@ -21,24 +22,12 @@ struct session {
 	bool is_list;
 };
 
-static void
-write_json(struct session *s, const struct json *j)
-{
-	const char *text = json_text(j);
-
-	if (text != NULL) {
-		io_write(s->io, text, strlen(text));
-		io_write(s->io, "\n", 1);
-	} else
-		log_die("no memory for an answer");
-}
-
 /* The last line tells that nothing is missing. */
 static void
 finish(struct session *s)
 {
 	if (s->io != NULL) {
-		io_write(s->io, ".\n", 2);
+		ctl_complete(s->io);
 		io_finish(s->io);
 	}
 	free(s);
@@ -47,15 +36,8 @@ finish(struct session *s)
 static void
 give_up(struct session *s, const char *error)
 {
-	struct json j;
-
-	json_init(&j);
-	json_object(&j, NULL);
-	json_string(&j, "error", error);
-	json_end(&j);
 	if (s->io != NULL)
-		write_json(s, &j);
-	json_clear(&j);
+		ctl_fail(s->io, error);
 	finish(s);
 }
 
@@ -102,7 +84,7 @@ on_answer(void *arg, const struct discover_answer *answer)
 	if (s->io != NULL) {
 		json_init(&j);
 		policy_ctl_json(&j, s->domain, answer);
-		write_json(s, &j);
+		ctl_say(s->io, &j);
 		json_clear(&j);
 	}
 	finish(s);
@@ -135,7 +117,7 @@ write_page(struct session *s)
 			continue;
 		json_reset(&j);
 		policy_ctl_json(&j, e->domain, &answer);
-		write_json(s, &j);
+		ctl_say(s->io, &j);
 		n++;
 	}
 	json_clear(&j);
@@ -186,7 +168,7 @@ forget(struct session *s)
 	json_string(&j, "domain", s->domain);
 	json_bool(&j, "forgotten", true);
 	json_end(&j);
-	write_json(s, &j);
+	ctl_say(s->io, &j);
 	json_clear(&j);
 	finish(s);
 }

@@ -11,6 +11,7 @@
 #include "queue/id.h"
 #include "smtpd/base/io.h"
 #include "smtpd/base/log.h"
+#include "smtpd/ctl_answer.h"
 #include "smtpd/queue_describe.h"
 
 #define ANSWERS_MAX 64    /* at once; a further client is told to wait */
@@ -64,12 +65,7 @@ end_answer(struct answer *a)
 static void
 put_json(struct answer *a)
 {
-	const char *text = json_text(&a->all->json);
-
-	if (text != NULL) {
-		io_write(a->io, text, strlen(text));
-		io_write(a->io, "\n", 1);
-	}
+	ctl_say(a->io, &a->all->json);
 }
 
 static struct json *
@@ -85,18 +81,14 @@ new_object(struct answer *a)
 static void
 end_with_error(struct answer *a, const char *text)
 {
-	struct json *j = new_object(a);
-
-	json_string(j, "error", text);
-	json_end(j);
-	put_json(a);
+	ctl_fail(a->io, text);
 	a->stage = STAGE_END;
 }
 
 static void
 end_well(struct answer *a)
 {
-	io_write(a->io, ".\n", 2);
+	ctl_complete(a->io);
 	a->stage = STAGE_END;
 }
 

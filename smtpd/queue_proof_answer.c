@@ -11,6 +11,7 @@
 #include "queue/id.h"
 #include "smtpd/base/io.h"
 #include "smtpd/base/log.h"
+#include "smtpd/ctl_answer.h"
 #include "smtpd/queue_proof.h"
 
 #define ANSWERS_MAX 16    /* at once */
@@ -96,17 +97,6 @@ describe(struct json *j, const struct proof *p)
 }
 
 static void
-put_line(struct answer *a)
-{
-	const char *text = json_text(&a->all->json);
-
-	if (text != NULL) {
-		io_write(a->io, text, strlen(text));
-		io_write(a->io, "\n", 1);
-	}
-}
-
-static void
 on_proof(void *arg, const struct proof *p)
 {
 	struct answer *a = arg;
@@ -114,24 +104,17 @@ on_proof(void *arg, const struct proof *p)
 	a->found++;
 	json_reset(&a->all->json);
 	describe(&a->all->json, p);
-	put_line(a);
+	ctl_say(a->io, &a->all->json);
 }
 
 /* Say the last word; the answer is gone. */
 static void
 finish(struct answer *a, const char *error)
 {
-	struct json *j = &a->all->json;
-
-	if (error != NULL) {
-		json_reset(j);
-		json_object(j, NULL);
-		json_string(j, "error", error);
-		json_end(j);
-		put_line(a);
-	} else {
-		io_write(a->io, ".\n", 2);
-	}
+	if (error != NULL)
+		ctl_fail(a->io, error);
+	else
+		ctl_complete(a->io);
 	io_finish(a->io);
 	a->io = NULL;
 	end_answer(a);
