@@ -4,6 +4,7 @@
 # left in the host; apt works on a state directory of its own.
 #
 #	root.sh DIR		the servers (DIR defaults to build/root)
+#	root.sh DIR + PACKAGE...	the servers and these, with what they need
 #	root.sh DIR PACKAGE...	only these packages, without what they need
 #
 # A second run costs nothing: DIR/.stamp names what DIR was made from.
@@ -11,6 +12,12 @@ set -eu
 
 DIR=${1:-build/root}
 [ $# -eq 0 ] || shift
+MORE=
+if [ "${1:-}" = + ]; then
+	shift
+	MORE=$*
+	set --
+fi
 
 # Debian will not install these three side by side, so each is resolved alone.
 MTAS="postfix exim4-daemon-light opensmtpd"
@@ -31,7 +38,7 @@ fail() {
 }
 
 want="$VERSION $(. /etc/os-release && echo "$VERSION_CODENAME") \
-$(dpkg --print-architecture) $* $MTAS $SERVERS"
+$(dpkg --print-architecture) $* $MTAS $SERVERS${MORE:+ $MORE}"
 made() {
 	[ "$(cat "$DIR/.stamp" 2>/dev/null)" = "$want" ]
 }
@@ -102,12 +109,12 @@ if [ $# -gt 0 ]; then
 	say "downloading $*"
 	(cd "$APT/cache/archives" && apt download "$@")
 else
-	say "downloading servers: $(echo $MTAS $SERVERS | cut -c1-200)"
+	say "downloading servers: $(echo $MTAS $SERVERS $MORE | cut -c1-200)"
 	for mta in $MTAS; do
 		if [ $mta = $BACKPORTS ] && [ "$codename" = bookworm ]; then
 			mta=$mta/bookworm-backports
 		fi
-		apt install --download-only $mta $SERVERS
+		apt install --download-only $mta $SERVERS $MORE
 	done
 fi
 

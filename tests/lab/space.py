@@ -24,7 +24,9 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-ROOT = os.path.join(TOP, "build", "root")
+# Packages that a program wants beside the usual servers: a root of its own.
+MORE = os.environ.get("SEALPOST_LAB_MORE", "").split()
+ROOT = os.path.join(TOP, "build", "root-more" if MORE else "root")
 RUN = "/run/lab"
 HOST4, HOST6 = "192.0.2.10", "2001:db8::10"
 INSIDE = "SEALPOST_LAB"
@@ -69,7 +71,8 @@ def enter():
         if os.geteuid() != 0:
             sys.exit("lab: must run as root (namespaces, real ports)")
         made = subprocess.run(
-            ["sh", os.path.join(TOP, "tests/lab/root.sh"), ROOT])
+            ["sh", os.path.join(TOP, "tests/lab/root.sh"), ROOT] +
+            (["+"] + MORE if MORE else []))
         if made.returncode != 0:
             sys.exit(75)
         tried = subprocess.run(UNSHARE + ["true"])
