@@ -127,7 +127,7 @@ demo: root
 	@$(PYTHON) tests/demo/demo.py
 check: root
 	@$(PYTHON) tests/run
-bench: root
+bench: deps
 	@$(MAKE) --no-print-directory -s -j2 all bench-tools
 	@$(PYTHON) tests/bench/bench.py
 

@@ -12,7 +12,9 @@ Both spool on the disk that build/ is on, both verify certificates. Rows:
     acks      the same to one domain whose host delays its ACKs
     latency   ms from the 250 of one message to its arrival at the sink, over
               an open connection and over a new one
-    cold      1,000 domains, each with a policy, one message each (ours alone)
+    cold      seconds for one message each to 1,000 domains with an enforced
+              policy each: first with no policy known, then with all; Postfix
+              asks postfix-mta-sts-resolver, which is counted with it
     queued    many deferred in 1,000 domains, then a restart (ours alone)
 
 The machine's speed drifts: only the ratios of neighbouring runs count, and
@@ -30,6 +32,8 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, TOP + "/tests/lab")
+# Where the lab's module space looks.
+os.environ["SEALPOST_LAB_MORE"] = "postfix-mta-sts-resolver python3-uvloop"
 
 import web
 from daemon import sealpost
@@ -42,6 +46,7 @@ BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 SESSIONS = (1, 10, 50)
 COLD = 1000      # domains
 COLD_GROUP = 50  # names a certificate of the policy host
+COLD_ROUNDS = 3  # at most
 SAMPLES = 25     # of latency
 
 
@@ -133,13 +138,13 @@ class Bench:
     def through(self, mta, domains, *flags, zone="bench.test"):
         count = self.count if zone == "bench.test" else COLD
         sink = self.sink(count, *flags)
-        before = cpu_seconds(mta.pid())
-        with Peak(mta.pid()) as peak:
+        before = cpu_seconds(mta.pids())
+        with Peak(mta.pids()) as peak:
             loaded = load(mta.port, 10, count, domains, zone)
             out = sink.communicate(timeout=150)[0]
         if sink.returncode != 0:
             raise LabError("%s: sink: %s" % (mta.name, out))
-        used = cpu_seconds(mta.pid()) - before
+        used = cpu_seconds(mta.pids()) - before
         return (count / (facts(out)["last"] - loaded["first"]),
                 used * 1000 / count, peak.mib)
 
@@ -161,11 +166,29 @@ class Bench:
         # The first one finds nothing open.
         return statistics.median(took[1:]), None, None
 
+    def cold(self, mta):
+        """Nothing is known: no policy, no name, no open connection."""
+        mta.forget()
+        self.lab.dns.stop_resolver()
+        self.lab.dns.start_resolver()
+        wait_until("the resolver", lambda: self.lab.dns.ask("cold.test",
+                                                            "SOA"))
+        before = fetched()
+        result = self.warm(mta)
+        if fetched() - before < COLD:
+            raise LabError("%s: only %d policies were fetched" % (
+                mta.name, fetched() - before))
+        return result
+
+    def warm(self, mta):
+        rate, used, mib = self.through(mta, COLD, zone="cold.test")
+        return COLD / rate, used, mib
+
     # Rows.
 
-    def table(self, title, measure, unit=""):
+    def table(self, title, measure, unit="", rounds=None):
         rows, ours, peer = [], self.ours, self.peer
-        for _ in range(self.rounds):
+        for _ in range(rounds or self.rounds):
             rows.append((measure(ours), measure(peer), measure(ours)))
         median = statistics.median
         line = "%-22s %8.4g %8.4g %7.3g   noise %.2f" % (
@@ -175,10 +198,11 @@ class Bench:
             median(o[0] / q[0] for o, _, q in rows))
         for i, what in ((1, "CPU s/1000"), (2, "MiB")):
             if rows[0][0][i] is not None:
-                line += "   %s: %.3g %.3g" % (
+                line += "   %s: %.3g %.3g %.2g" % (
                     what, (median if i == 1 else max)(o[i] for o, _, _ in
                                                       rows),
-                    (median if i == 1 else max)(p[i] for _, p, _ in rows))
+                    (median if i == 1 else max)(p[i] for _, p, _ in rows),
+                    median(o[i] / (p[i] or 1) for o, p, _ in rows))
         print(line, flush=True)
 
     def row_accept(self):
@@ -201,10 +225,10 @@ class Bench:
                        lambda m: self.latency(m, cold), ", ms")
 
     def row_cold(self):
-        for name in ("cold", "warm"):
-            rate, used, mib = self.through(self.ours, COLD, zone="cold.test")
-            print("%d %s domains: %.2f s, %.2f CPU s, %.0f MiB at most" % (
-                COLD, name, COLD / rate, used * COLD / 1000, mib), flush=True)
+        for name, measure in (("cold", self.cold), ("warm", self.warm)):
+            self.table("%d %s domains" % (COLD, name), measure, ", s",
+                       min(self.rounds, COLD_ROUNDS))
+        self.peer.heed_none()
 
     def row_queued(self):
         """No sink: all are deferred. Then all at once, by a restart."""
@@ -212,9 +236,10 @@ class Bench:
         rate = queue_up(count)
         wait_until("all to be deferred", self.is_deferred, 60)
         time.sleep(25)  # what was opened for the attempts is given back
-        before, mib = cpu_seconds(self.ours.pid()), memory_mib(self.ours.pid())
+        pids = self.ours.pids()
+        before, mib = cpu_seconds(pids), memory_mib(pids)
         time.sleep(5)
-        idle = (cpu_seconds(self.ours.pid()) - before) / 5 * 100
+        idle = (cpu_seconds(pids) - before) / 5 * 100
         began = time.monotonic()
         sealpost("queue", "--count")
         asked = time.monotonic() - began
@@ -228,7 +253,7 @@ class Bench:
         wait_until("the port", lambda: answers(25), 60)
         up = time.monotonic() - began
         sealpost("retry", "all")
-        due, mib = time.monotonic(), memory_mib(self.ours.pid())
+        due, mib = time.monotonic(), memory_mib(self.ours.pids())
         out = facts(sink.communicate(timeout=60)[0])
         print("restart with %d: listening after %.2f s, %.0f MiB, first "
               "delivery %.2f s after retry all, then %.0f/s" % (
@@ -244,7 +269,7 @@ class Bench:
         print("%d rounds of %d messages of 4 KiB; ours / Postfix / ratio; "
               "noise is ours against ourselves" % (self.rounds, self.count))
         print("memory at rest: %.1f MiB, Postfix %.1f" % (
-            memory_mib(self.ours.pid()), memory_mib(self.peer.pid())))
+            memory_mib(self.ours.pids()), memory_mib(self.peer.pids())))
         for name in rows:
             getattr(self, "row_" + name)()
         self.lab.sealpostd.stop(30)
@@ -287,6 +312,12 @@ def queue_up(count):
     for _ in range(0, count, 50000):
         rates.append(load(25, 50, min(count, 50000), COLD)["rate"])
     return statistics.mean(rates)
+
+
+def fetched():
+    """Policies that the policy host gave out so far."""
+    with open(in_root("/var/log/nginx/access.log")) as log:
+        return sum(".cold.test 200 " in line for line in log)
 
 
 def spools():

@@ -2,19 +2,21 @@
 
 import os
 import re
+import socket
 import threading
+import time
 
 import mx
 import space
-from daemon import sealpost
-from space import LabError, call, in_root, put
+from daemon import SPOOL, sealpost
+from space import LabError, call, in_root, put, wait_until
 
 TICK = os.sysconf("SC_CLK_TCK")
 
 
-def children(pid):
-    """A process and all that descend from it."""
-    found, fresh = [], [pid]
+def children(pids):
+    """These processes and all that descend from them."""
+    found, fresh = [], list(pids)
     while fresh:
         found += fresh
         following = []
@@ -29,10 +31,10 @@ def children(pid):
     return found
 
 
-def cpu_seconds(pid):
+def cpu_seconds(pids):
     """Used by the whole family, by those that ended too."""
     ticks = 0
-    for member in children(pid):
+    for member in children(pids):
         try:
             with open("/proc/%d/stat" % member) as stat:
                 ticks += sum(int(t) for t in stat.read().rsplit(
@@ -42,10 +44,10 @@ def cpu_seconds(pid):
     return ticks / TICK
 
 
-def memory_mib(pid):
+def memory_mib(pids):
     """Proportional set size of the whole family."""
     total = 0
-    for member in children(pid):
+    for member in children(pids):
         try:
             with open("/proc/%d/smaps_rollup" % member) as rollup:
                 total += int(re.search(r"^Pss:\s+(\d+)", rollup.read(),
@@ -58,13 +60,13 @@ def memory_mib(pid):
 class Peak(threading.Thread):
     """The most memory that a family held while the block ran."""
 
-    def __init__(self, pid):
+    def __init__(self, pids):
         super().__init__()
-        self.pid, self.mib, self.over = pid, 0, threading.Event()
+        self.pids, self.mib, self.over = pids, 0, threading.Event()
 
     def run(self):
         while not self.over.wait(0.1):
-            self.mib = max(self.mib, memory_mib(self.pid))
+            self.mib = max(self.mib, memory_mib(self.pids))
 
     def __enter__(self):
         self.start()
@@ -83,8 +85,8 @@ class Sealpost:
     def __init__(self, lab):
         self.lab = lab
 
-    def pid(self):
-        return self.lab.sealpostd.process.pid
+    def pids(self):
+        return [self.lab.sealpostd.process.pid]
 
     def deliver(self, on):
         done = sealpost("resume" if on else "pause")
@@ -94,6 +96,12 @@ class Sealpost:
     def clear(self):
         sealpost("remove", "all", "--yes", seconds=300)
 
+    def forget(self):
+        """Start anew, knowing no policy."""
+        self.lab.sealpostd.stop(30)
+        call(["find", SPOOL + "/policy", "-type", "f", "-delete"])
+        self.lab.sealpostd.start()
+
 
 class Postfix:
     """The peer, tuned: more processes, reused connections, no delays."""
@@ -102,29 +110,63 @@ class Postfix:
 
     def __init__(self, lab):
         self.lab = lab
+        self.resolver = None
         server = mx.Postfix(lab.net)
         spool = in_root("/var/spool/postfix")
         server.make_spool(spool)
         put(in_root("/etc/postfix/main.cf"), PEER_CF)
+        with open("/etc/ssl/certs/ca-certificates.crt") as bundle:
+            put(in_root("/etc/ssl/certs/lab.pem"), bundle.read())
         put(in_root("/etc/postfix/master.cf"),
             mx.MASTER_CF + "127.0.0.1:2525 inet n - n - 200 smtpd\n")
         self.master = lab.net.start(
             "host", "/run/lab/peer.log", "/usr/lib/postfix/sbin/master",
             "-d", "-c", "/etc/postfix")
 
-    def pid(self):
+    def pids(self):
         # nsenter and chroot become master by exec.
-        return self.master.pid
+        return [self.master.pid] + (
+            [self.resolver.pid] if self.resolver else [])
+
+    def set(self, *lines):
+        call(["chroot", space.ROOT, "postconf", "-e"] + list(lines))
+        os.kill(self.master.pid, 1)
 
     def deliver(self, on):
-        call(["chroot", space.ROOT, "postconf", "-e",
-              "defer_transports=" + ("" if on else "smtp")])
-        os.kill(self.pid(), 1)
+        self.set("defer_transports=" + ("" if on else "smtp"))
         if on:
             self.lab.net.run("host", "postqueue", "-f", check=False)
 
     def clear(self):
         self.lab.net.run("host", "postsuper", "-d", "ALL", check=False)
+
+    def forget(self):
+        """Start anew, knowing no policy but asking for them from now on."""
+        self.heed_none()
+        put(in_root("/etc/mta-sts-daemon.yml"), RESOLVER_YML)
+        self.resolver = self.lab.net.start(
+            "host", "/run/lab/resolver.log", "env",
+            "SSL_CERT_FILE=/etc/ssl/certs/lab.pem", "mta-sts-daemon")
+        wait_until("the resolver of policies", lambda: listens(8461))
+        self.set("smtp_tls_security_level=may", "smtp_tls_policy_maps="
+                 "socketmap:inet:127.0.0.1:8461:postfix")
+        time.sleep(1)  # reads it
+
+    def heed_none(self):
+        """As it is in all other rows."""
+        if self.resolver:
+            self.resolver.kill()
+            self.resolver.wait()
+            self.resolver = None
+            self.set("smtp_tls_security_level=secure", "smtp_tls_policy_maps=")
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
 
 
 PEER_CF = """compatibility_level = 3.6
@@ -148,4 +190,14 @@ qmgr_message_recipient_limit = 40000
 default_destination_concurrency_limit = 20
 initial_destination_concurrency = 20
 in_flow_delay = 0
+"""
+
+# Policies for Postfix: the resolver of Debian, its cache in memory.
+RESOLVER_YML = """host: 127.0.0.1
+port: 8461
+cache:
+  type: internal
+default_zone:
+  strict_testing: false
+  timeout: 4
 """
