@@ -27,6 +27,7 @@ static struct world {
 	int moved;
 	int failed;
 	bool drop; /* keep() says no */
+	bool scarce; /* no room for a whole segment */
 } w;
 
 static int
@@ -56,6 +57,17 @@ keep(void *arg, const struct seg_entry *entry, const void *brief, uint64_t pos)
 	(void)brief;
 	(void)pos;
 	return !w.drop;
+}
+
+/* As ext4 does: what was found stays with the file. */
+static int
+scarce_fallocate(void *arg, int fd, int64_t len)
+{
+	if (!w.scarce || len < (int64_t)SEGMENT)
+		return disk_real.fallocate(arg, fd, len);
+	t_int(disk_real.fallocate(arg, fd, len / 2), 0);
+	errno = ENOSPC;
+	return -1;
 }
 
 static void
@@ -113,6 +125,7 @@ begin(void)
 
 	disk = disk_real;
 	disk.pwrite = sick_pwrite;
+	disk.fallocate = scarce_fallocate;
 	w.id_count = 0;
 	w.trouble[0] = '\0';
 	w.j = journal_new(w.dirfd, &disk, SEGMENT, ONCE, &hooks);
@@ -398,6 +411,27 @@ recycled(void)
 	take_down();
 }
 
+static void
+scarce(void)
+{
+	char name[JOURNAL_NAME_SIZE];
+	struct stat st;
+	uint64_t pos;
+
+	t_case("a disk that is nearly full is not filled by preallocation");
+	set_up();
+	w.scarce = true;
+	t_int(put(ONCE, 1, 100, &pos), 0);
+	t_int(commit(), 1);
+	journal_name(1, name);
+	t_int(fstatat(w.dirfd, name, &st, 0), 0);
+	t_true(st.st_size < SEGMENT / 2);
+	w.scarce = false;
+	again();
+	t_int(w.id_count, 1);
+	take_down();
+}
+
 int
 main(void)
 {
@@ -406,5 +440,6 @@ main(void)
 	failure();
 	damaged();
 	recycled();
+	scarce();
 	return t_done();
 }
