@@ -105,8 +105,7 @@ open_file(struct journal *j, uint32_t seq)
 	/* A disk that is nearly full takes less at a time. ext4 keeps what it
 	 * had found before it failed: all the space that others have left. */
 	if (j->disk->fallocate(j->disk->arg, fd, j->segment) == 0 ||
-	    (errno == ENOSPC &&
-		j->disk->ftruncate(j->disk->arg, fd, 0) == 0 &&
+	    (errno == ENOSPC && j->disk->ftruncate(j->disk->arg, fd, 0) == 0 &&
 		j->disk->fallocate(j->disk->arg, fd, j->segment / SMALL) == 0))
 		return fd;
 	discard_file(j, seq, fd);

@@ -26,7 +26,7 @@ static struct world {
 	char trouble[256];
 	int moved;
 	int failed;
-	bool drop; /* keep() says no */
+	bool drop;   /* keep() says no */
 	bool scarce; /* no room for a whole segment */
 } w;
 
