@@ -124,14 +124,14 @@ check_message(struct client_pass *p)
 {
 	const struct client_message *m = p->message;
 	struct client *c = p->client;
-	bool utf8 = m->smtputf8;
 
-	check_rcpts(p, &utf8);
-	if (!is_path(m->sender, &utf8) || !is_word(m->envid))
+	p->utf8 = m->smtputf8;
+	check_rcpts(p, &p->utf8);
+	if (!is_path(m->sender, &p->utf8) || !is_word(m->envid))
 		client_settle_all(c, STAGE_MAIL, TROUBLE_ARGUMENT, NULL);
 	else if (c->size_max > 0 && m->size > c->size_max)
 		client_settle_all(c, STAGE_MAIL, TROUBLE_SIZE, NULL);
-	else if (utf8 && !(c->offers & CLIENT_OFFERS_SMTPUTF8))
+	else if (p->utf8 && !(c->offers & CLIENT_OFFERS_SMTPUTF8))
 		client_settle_all(c, STAGE_MAIL, TROUBLE_UTF8, NULL);
 	else if (m->eightbit && !(c->offers & CLIENT_OFFERS_8BITMIME))
 		client_settle_all(c, STAGE_MAIL, TROUBLE_8BIT, NULL);

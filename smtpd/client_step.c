@@ -64,9 +64,9 @@ send_mail(struct client *c)
 	if (c->offers & CLIENT_OFFERS_SIZE)
 		(void)snprintf(size, sizeof size, " SIZE=%" PRIu64, m->size);
 	client_command(c, NULL, "MAIL FROM:<%s>%s%s%s%s%s%s", m->sender, size,
-	    m->eightbit ? " BODY=8BITMIME" : "", m->smtputf8 ? " SMTPUTF8" : "",
-	    dsn ? rets[m->ret] : "", envid ? " ENVID=" : "",
-	    envid ? m->envid : "");
+	    m->eightbit ? " BODY=8BITMIME" : "",
+	    c->pass->utf8 ? " SMTPUTF8" : "", dsn ? rets[m->ret] : "",
+	    envid ? " ENVID=" : "", envid ? m->envid : "");
 }
 
 /* The first slot from "next" on that is not settled already. */

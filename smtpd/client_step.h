@@ -90,6 +90,7 @@ struct client_pass {
 	size_t next;     /* the next slot to send RCPT for */
 	size_t accepted; /* recipients that the peer took */
 	bool mail_refused;
+	bool utf8; /* an address or the header is beyond ASCII */
 };
 
 /* Content under way: how it is framed, and where it stands in a line. */
