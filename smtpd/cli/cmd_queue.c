@@ -19,6 +19,7 @@
 struct list {
 	struct table *table;
 	time_t now;
+	bool filtered; /* not the whole queue was asked for */
 };
 
 static const struct table_column columns[] = { { "ID", false }, { "AGE", true },
@@ -98,7 +99,8 @@ end_list(struct list *l, bool complete)
 
 	table_end(l->table);
 	if (complete && rows == 0)
-		(void)printf("the queue is empty\n");
+		(void)printf(l->filtered ? "nothing in the queue matches\n"
+					 : "the queue is empty\n");
 	else if (complete)
 		(void)printf("-- %zu recipient%s\n", rows,
 		    rows == 1 ? "" : "s");
@@ -107,7 +109,11 @@ end_list(struct list *l, bool complete)
 static int
 list_queue(const struct cli *cli, const struct ctl_request *req)
 {
-	struct list l = { .now = time(NULL) };
+	struct list l = {
+		.now = time(NULL),
+		.filtered =
+		    (cli->given & (CLI_DOMAIN | CLI_SENDER | CLI_STATE)) != 0,
+	};
 	int status;
 
 	l.table = table_new(stdout, columns);
