@@ -17,14 +17,15 @@ parse(struct conf *conf, const char *path, char **text, size_t *len,
     struct conf_errors *errors)
 {
 	const char *why;
+	int r;
 
 	if (conf_read(path, CONF_FILE_MAX, text, len, &why) == -1) {
 		conf_error(errors, path, 0, "%s", why);
 		return -1;
 	}
-	if (conf_parse(conf, path, *text, *len, errors) == -1)
-		return -1;
-	return conf_check_files(conf, path, errors);
+	/* Both, so that one pass tells of every line that is wrong. */
+	r = conf_parse(conf, path, *text, *len, errors);
+	return conf_check_files(conf, path, errors) == -1 ? -1 : r;
 }
 
 int
