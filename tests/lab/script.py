@@ -8,7 +8,10 @@ Keys are the verbs, "greeting", and "dot" for the end of the content. An
 answer may raise Gone to close, and CLOSE after a reply closes as well.
 """
 
+import socket
+
 from sink import Gone, Sink
+from space import wait_until
 
 CLOSE = "<close>"
 
@@ -16,6 +19,7 @@ CLOSE = "<close>"
 class Script(Sink):
     def __init__(self, *args, **kw):
         self.say = {}
+        self.live = set()
         super().__init__(*args, **kw)
 
     def said(self, s, key, line):
@@ -30,6 +34,22 @@ class Script(Sink):
             raise Gone
         s.write(text + "\r\n")
         return True
+
+    def talk(self, session):
+        self.live.add(session)
+        try:
+            super().talk(session)
+        finally:
+            self.live.discard(session)
+
+    def cut(self):
+        """End all sessions; back when the peer has seen it."""
+        for session in list(self.live):
+            try:
+                session.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it ends by itself
+        wait_until("sessions to end", lambda: not self.live)
 
     def greet(self, s):
         if not self.said(s, "greeting", b""):

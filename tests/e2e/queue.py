@@ -1,0 +1,299 @@
+"""The queue as the administrator and its users have it in hand."""
+
+import json
+import os
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "lab"))
+
+from check import case, equal, main, same_bytes, true
+from daemon import (command, queue, sealpost, sendmail, wait_empty,
+                    wait_queue)
+from lab import Lab
+from script import Script, local
+from space import wait_until
+
+FROM = "carol@relay.example.org"
+LATER = "450 4.2.0 later"
+hosts = {}
+
+
+def make():
+    return Lab(())
+
+
+def start(lab):
+    for name in ("a", "b", "via"):
+        hosts[name] = lab.sink(name + ".example", kind=Script)
+    lab.domain("dead.example", "none", address="198.51.100.250")
+    lab.start("queue retry 1h up to 4h\n"
+              "destination x.example {\n via mx.via.example\n}\n"
+              "destination y.example {\n via mx.via.example\n tls strict\n}\n")
+
+
+def defer(*rcpts, user=None, text=b"Subject: q\n\nx\n"):
+    """A message to each, deferred; their ids."""
+    for name in hosts:
+        hosts[name].say["RCPT"] = LATER
+    before = {e["id"] for e in queue()}
+    for rcpt in rcpts:
+        equal(sendmail("-i", "-f", FROM, rcpt, text=text, user=user).code, 0)
+
+    def all_there():
+        new = [e for e in queue() if e["id"] not in before and
+               e["state"] == "deferred"]
+        return new if len(new) == len(rcpts) else None
+    found = {e["recipient"]: e["id"] for e in wait_until("deferral",
+                                                         all_there)}
+    return [found[r] for r in rcpts]
+
+
+def clear():
+    for name in hosts:
+        hosts[name].say.clear()
+    sealpost("remove", "all", "--yes")
+    wait_empty()
+
+
+def states():
+    return sorted((e["recipient"], e["state"]) for e in queue())
+
+
+def took(*words):
+    """Run an order; how many recipients it says it was for."""
+    done = sealpost(*words)
+    equal(done.code, 0, repr(done))
+    return int(re.search(r"\d+", done.out).group())
+
+
+@case("hold, release: by id, by domain, all; twice does no harm")
+def _(lab):
+    one, _, _ = defer("1@a.example", "2@a.example", "3@b.example")
+    equal(took("hold", one), 1)
+    equal(states(), [("1@a.example", "held"), ("2@a.example", "deferred"),
+                     ("3@b.example", "deferred")])
+    equal(took("hold", "a.example"), 2)
+    equal(took("hold", "a.example"), 2)
+    equal(took("hold", "all"), 3)
+    equal({s for _, s in states()}, {"held"})
+    equal(took("release", "B.Example"), 1)
+    wait_until("b released", lambda: ("3@b.example", "held") not in states())
+    equal(took("release", "all"), 3)
+    wait_until("all released", lambda: "held" not in [
+        s for _, s in states()])
+
+
+@case("what is held stays held at its time, at reload, after kill -9")
+def _(lab):
+    equal(took("hold", "all"), 3)
+    equal(sealpost("reload").code, 0)
+    queue_pid = lab.sealpostd.pids("queue")[0]
+    os.kill(queue_pid, 9)
+    wait_until("another queue process", lambda: lab.sealpostd.pids(
+        "queue") not in ([], [queue_pid]))
+    wait_until("its answer", lambda: sealpost("status").code == 0)
+    equal({s for _, s in states()}, {"held"})
+    lab.sealpostd.kill_all()
+    lab.sealpostd.start()
+    equal({s for _, s in states()}, {"held"})
+
+
+@case("retry takes up what is held; remove is for good, over kill -9 too")
+def _(lab):
+    ids = {e["recipient"]: e["id"] for e in queue()}
+    equal(took("remove", ids["1@a.example"]), 1)
+    hosts["a"].say.clear()
+    equal(took("retry", ids["2@a.example"]), 1)
+    wait_queue(1)
+    equal(took("remove", "b.example"), 1)
+    equal(queue(), [])
+    lab.sealpostd.kill_all()
+    lab.sealpostd.start()
+    equal(queue(), [])
+    equal([m[1][0].split()[1] for m in hosts["a"].mails if m[1]],
+          [b"TO:<2@a.example>"])
+
+
+@case("what is not there: exit 1, and words; what is no id or domain: 64")
+def _(lab):
+    for verb in ("retry", "hold", "release", "remove", "bounce", "show"):
+        done = sealpost(verb, "0000000000000")
+        equal((done.code, done.err), (
+            1, "sealpost: no such message in the queue\n"), verb)
+        if verb != "show":
+            equal(sealpost(verb, "nosuch.example").code, 1, verb)
+        equal(sealpost(verb, "a b").code, 64, verb)
+        equal(sealpost(verb).code, 64, verb)
+        equal(sealpost(verb, "a.example", "b.example").code, 64, verb)
+
+
+@case("a via host is a destination: listed, counted, addressed by name")
+def _(lab):
+    defer("u@x.example")
+    sendmail("-f", FROM, "u@y.example", text=b"Subject: q\n\nx\n")
+    wait_queue(2, state="deferred")
+    done = sealpost("queue", "--count", "--json")
+    keys = sorted(json.loads(l)["destination"]
+                  for l in done.out.splitlines())
+    equal(keys, ["mx.via.example:25", "mx.via.example:25;strict"])
+    equal([e["recipient"] for e in queue("--domain", "mx.via.example:25")],
+          ["u@x.example"])
+    equal([e["recipient"] for e in queue("--domain", "x.example")],
+          ["u@x.example"])
+    attempts = {e["recipient"]: e["attempts"] for e in queue()}
+    equal(took("retry", "mx.via.example:25"), 1)
+    wait_until("another attempt", lambda: [
+        e for e in queue() if e["recipient"] == "u@x.example" and
+        e["attempts"] > attempts["u@x.example"]])
+    equal(took("retry", "mx.via.example:25;strict"), 1)
+    equal(took("hold", "y.example"), 1)
+    clear()
+
+
+@case("filters alone and together; nothing found is said as such")
+def _(lab):
+    defer("1@a.example", "2@b.example")
+    equal(len(queue("--domain", "a.example", "--sender", FROM, "--state",
+                    "deferred")), 1)
+    equal(queue("--domain", "a.example", "--state", "held"), [])
+    done = sealpost("queue", "--state", "held")
+    equal((done.code, done.out), (0, "nothing in the queue matches\n"))
+    for words in (["--state", "x"], ["--domain", ".."], ["--sender", "x@"],
+                  ["--domain"], ["extra"]):
+        equal(sealpost("queue", *words).code, 64, words)
+    clear()
+    equal(sealpost("queue").out, "the queue is empty\n")
+
+
+@case("show --body gives the content byte for byte")
+def _(lab):
+    body = b"".join(b"%c line %d\n" % (33 + i % 94, i) for i in range(3000))
+    body += b".\n..\n\n" + "\u00fc\n".encode() + b"x" * 3000 + b"\nend\n"
+    ident, = defer("1@a.example", text=b"Subject: exact\n\n" + body)
+    done = json.loads(sealpost("show", ident, "--body", "--json").out)
+    same_bytes(done["body"].encode(), body.replace(b"\n", b"\r\n"), "body")
+    true("Subject: exact\r\n" in done["headers"], done["headers"])
+    text = sealpost("show", ident, "--body").out
+    true(text.endswith("\nend\n") and "\n.\n..\n\n\u00fc\n" in text,
+         text[-100:])
+    clear()
+
+
+@case("show: the history of each recipient, oldest first")
+def _(lab):
+    ident, = defer("1@a.example")
+    hosts["a"].say["RCPT"] = "451 4.7.1 second"
+    sealpost("retry", ident)
+    wait_until("two attempts", lambda: queue()[0]["attempts"] == 2)
+    history = json.loads(sealpost("show", ident, "--json").out)[
+        "recipients"][0]["history"]
+    equal([(h["outcome"], h["reply"]) for h in history],
+          [("deferred", LATER), ("deferred", "451 4.7.1 second")])
+    equal([h["dsn"] for h in history], ["4.2.0", "4.7.1"])
+    lab.sealpostd.kill_all()
+    lab.sealpostd.start()
+    equal(json.loads(sealpost("show", ident, "--json").out)["recipients"][0]
+          ["history"], history)
+    clear()
+
+
+@case("users list their own messages, and may no more")
+def _(lab):
+    mine, = defer("1@a.example", user="carol")
+    other, = defer("2@a.example", user="dave")
+    done = sealpost("queue", "--json", user="carol")
+    equal([json.loads(l)["id"] for l in done.out.splitlines()], [mine])
+    for ident in (mine, other, "0000000000000"):
+        equal(sealpost("show", ident, user="carol").code, 77)
+    for verb in ("retry", "hold", "release", "remove", "bounce"):
+        equal(sealpost(verb, mine, user="carol").code, 77, verb)
+    for words in (["status"], ["top"], ["policies"], ["pause"], ["resume"],
+                  ["reload"], ["stop"], ["policy", "a.example"]):
+        equal(sealpost(*words, user="carol").code, 77, words)
+    equal(command("/usr/local/bin/mailq", user="carol").out.count(
+        "a.example"), sealpost("queue", user="carol").out.count("a.example"))
+
+
+@case("a member of _sealpostq may all that root may")
+def _(lab):
+    def member(*words):
+        return command("setpriv", "--reuid=carol", "--regid=carol",
+                       "--groups=_sealpostq", "/usr/local/sbin/sealpost",
+                       *words)
+    equal(len(member("queue", "--json").out.splitlines()), 2)
+    for words in (["status"], ["hold", "all"], ["release", "all"],
+                  ["policies"], ["pause"], ["resume"], ["reload"],
+                  ["remove", "all", "--yes"]):
+        done = member(*words)
+        equal(done.code, 0, (words, done))
+    wait_empty()
+    clear()
+
+
+@case("back-off doubles up to its limit, spread by an eighth")
+def _(lab):
+    ident, = defer("1@a.example")
+    for count, hours in ((1, 1), (2, 2), (3, 4), (4, 4)):
+        e = wait_until("attempt %d" % count, lambda: [
+            x for x in queue() if x["attempts"] == count and
+            x["state"] == "deferred"])[0]
+        wait = parse(e["next"]) - parse(e["last"])
+        true(hours * 3600 * 0.874 <= wait <= hours * 3600 * 1.126,
+             "%d s after failure %d" % (wait, count))
+        sealpost("retry", ident)
+    clear()
+
+
+def parse(text):
+    return time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+@case("one recipient's 4xx delays neither its domain nor its message")
+def _(lab):
+    hosts["a"].say["RCPT"] = lambda s, line: (
+        LATER if local(line) == "slow" else None)
+    sendmail("-f", FROM, "slow@a.example", "fast@a.example",
+             text=b"Subject: q\n\nx\n")
+    wait_queue(1, recipient="slow@a.example", state="deferred")
+    sendmail("-f", FROM, "next@a.example", text=b"Subject: q-next\n\nx\n")
+    wait_until("the next", lambda: [m for m in hosts["a"].mails
+                                    if b"q-next" in m[2]])
+    clear()
+
+
+@case("a dead destination costs a probe; mail to others is not delayed")
+def _(lab):
+    mark = lab.sealpostd.mark()
+    for i in range(20):
+        sendmail("-f", FROM, "u%d@dead.example" % i, text=b"\n\nx\n")
+    began = time.monotonic()
+    sendmail("-f", FROM, "bob@b.example", text=b"Subject: q-live\n\nx\n")
+    wait_until("the live one", lambda: [m for m in hosts["b"].mails
+                                        if b"q-live" in m[2]], 3)
+    true(time.monotonic() - began < 3, "at once")
+    wait_queue(20)
+    e = wait_until("a reason", lambda: [x for x in queue() if x["reason"]])
+    equal(e[0]["reason"], "connect-failed")
+    true("198.51.100.250" in e[0]["detail"], e[0]["detail"])
+    true(len(lab.sealpostd.events("deferred", mark)) <= 20, "no storm")
+    clear()
+
+
+@case("pause survives nothing but itself: deliveries stop, orders go on")
+def _(lab):
+    equal(sealpost("pause").code, 0)
+    sendmail("-f", FROM, "bob@b.example", text=b"Subject: q-paused\n\nx\n")
+    wait_queue(1, state="ready")
+    equal(json.loads(sealpost("status", "--json").out)["paused"], True)
+    sealpost("retry", "all")
+    equal(sealpost("reload").code, 0)
+    wait_queue(1, state="ready")
+    equal([m for m in hosts["b"].mails if b"q-paused" in m[2]], [])
+    equal(sealpost("resume").code, 0)
+    wait_empty()
+
+
+main(make, start)
