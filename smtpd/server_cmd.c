@@ -145,6 +145,9 @@ may_add(struct server *s)
 		return false;
 	}
 	if (s->env.rcpt_count >= s->params.rcpt_max) {
+		/* Who pipelined more than fit is not idle: the message comes,
+		 * and the rest in another (RFC 5321 4.5.3.1.10). */
+		s->idle = 0;
 		server_reply(s, 452, "4.5.3", "too many recipients");
 		return false;
 	}
