@@ -16,6 +16,7 @@
 
 #define LISTENERS_MAX (CONF_LISTEN_MAX + 1) /* and the Unix socket */
 #define GUESTS_MAX 1000                     /* at once */
+#define LOCALS_KEPT 100                     /* of these: for the Unix socket */
 #define STRANGERS_MAX 500                   /* of these: who may not relay */
 #define GUESTS_PER_STRANGER 50              /* at once from one address */
 #define ACCEPTS_MAX 32                      /* in one turn */
@@ -70,7 +71,7 @@ receive(const struct listener *l, int fd, const struct sockaddr *peer)
 {
 	if (role.door.is_stopping)
 		guest_turn_away(&role.door, fd, "421 4.3.2 shutting down\r\n");
-	else if (role.door.count >= GUESTS_MAX)
+	else if (role.door.count >= GUESTS_MAX - (l->is_unix ? 0 : LOCALS_KEPT))
 		guest_turn_away(&role.door, fd,
 		    "421 4.7.0 too many sessions, try again\r\n");
 	else if (l->is_unix)
