@@ -422,12 +422,6 @@ address_qualify(struct address *a, const char *domain, const char **why)
 	return 0;
 }
 
-bool
-address_is_routable(const struct address *a)
-{
-	return !a->is_literal;
-}
-
 const char *
 address_destination(const char *mailbox)
 {

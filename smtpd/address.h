@@ -30,7 +30,8 @@ struct address {
 	char local[ADDRESS_LOCAL_MAX + 1]; /* as written, quotes kept */
 	char domain[ADDRESS_DOMAIN_SIZE];  /* lower-case A-labels, or a literal
 					     [192.0.2.1]; "" if none */
-	bool is_literal; /* the domain is an address literal */
+	bool is_literal; /* the domain is an address literal: mail for it is
+			    not taken, as no policy can ever bind there */
 	bool needs_utf8; /* local part beyond ASCII: needs SMTPUTF8 */
 };
 
@@ -66,12 +67,6 @@ int address_qualify(struct address *, const char *domain, const char **why);
  */
 int address_domain(char out[ADDRESS_DOMAIN_SIZE], const char *s, size_t len,
     unsigned accept, const char **why);
-
-/*
- * May mail for it be taken by default? Not where the domain is an address
- * literal: no policy can ever bind there.
- */
-bool address_is_routable(const struct address *);
 
 /*
  * The destination key of a stored mailbox: its domain, "" if it has none.

@@ -1,7 +1,5 @@
 #include "smtpd/child.h"
 
-#include <sys/queue.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -30,14 +28,6 @@ struct link {
 	struct ipc *ipc;
 };
 
-/* A message for the role that came before `start`. */
-struct early {
-	STAILQ_ENTRY(early) entry;
-	uint32_t type;
-	int fd;
-	_Alignas(8) char body[IPC_BODY_MAX];
-};
-
 struct child {
 	struct ev *ev;
 	int role;
@@ -46,11 +36,9 @@ struct child {
 	struct child_options options;
 	struct ipc *parent;
 	struct link links[ROLE_COUNT][WORKERS_MAX];
-	STAILQ_HEAD(early_queue, early) early;
 	struct ev_timer stop_timer;
 	struct conf *conf; /* NULL until the cage is entered */
 	uint32_t generation;
-	uint32_t instance;
 	uint32_t workers;
 	bool started;
 	bool stopping;
@@ -82,12 +70,6 @@ uint32_t
 child_workers(const struct child *c)
 {
 	return c->workers;
-}
-
-uint32_t
-child_instance(const struct child *c)
-{
-	return c->instance;
 }
 
 void
@@ -271,18 +253,6 @@ take_config(struct child *c, const struct msg_config *m, int fd)
 	tell_ready(c);
 }
 
-static void
-keep_early(struct child *c, uint32_t type, const void *body, int fd)
-{
-	struct early *early = xcalloc(1, sizeof(*early));
-
-	early->type = type;
-	early->fd = fd;
-	/* The body lies in a slot of this size. */
-	memcpy(early->body, body, IPC_BODY_MAX);
-	STAILQ_INSERT_TAIL(&c->early, early, entry);
-}
-
 /* What the parent says to the role. */
 static void
 hand_on(struct child *c, uint32_t type, const void *body, int fd)
@@ -292,19 +262,9 @@ hand_on(struct child *c, uint32_t type, const void *body, int fd)
 		.body = body,
 		.fd = fd };
 
+	if (!c->started)
+		log_die("message %u before start", type);
 	c->ops->hear(c, &heard);
-}
-
-static void
-hear_early(struct child *c)
-{
-	struct early *early;
-
-	while ((early = STAILQ_FIRST(&c->early)) != NULL) {
-		STAILQ_REMOVE_HEAD(&c->early, entry);
-		hand_on(c, early->type, early->body, early->fd);
-		free(early);
-	}
 }
 
 static void
@@ -315,7 +275,6 @@ take_start(struct child *c, const struct msg_start *m)
 	if (c->conf == NULL || c->started || m->workers > WORKERS_MAX)
 		log_die("start out of turn");
 	c->started = true;
-	c->instance = m->instance;
 	c->workers = m->workers;
 	for (role = 0; role < ROLE_COUNT; role++) {
 		for (i = 0; i < WORKERS_MAX; i++) {
@@ -328,7 +287,6 @@ take_start(struct child *c, const struct msg_start *m)
 	}
 	if (c->ops->start != NULL)
 		c->ops->start(c);
-	hear_early(c);
 	tell_ready(c);
 }
 
@@ -384,10 +342,7 @@ hear_parent(void *arg, struct ipc *ipc, uint32_t type, const void *body, int fd)
 		close(fd);
 		break;
 	default:
-		if (c->started)
-			hand_on(c, type, body, fd);
-		else
-			keep_early(c, type, body, fd);
+		hand_on(c, type, body, fd);
 	}
 }
 
@@ -440,7 +395,6 @@ new_child(int role, const struct child_options *options)
 	c->role = role;
 	c->row = &roles[role];
 	c->options = *options;
-	STAILQ_INIT(&c->early);
 	for (i = 0; i < ROLE_COUNT; i++)
 		for (j = 0; j < WORKERS_MAX; j++)
 			c->links[i][j] = (struct link){ .child = c,

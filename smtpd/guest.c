@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "smtpd/base/log.h"
+#include "smtpd/base/net.h"
 #include "smtpd/conf.h"
 #include "smtpd/roles.h"
 
@@ -188,7 +189,7 @@ know_remote(struct guest *g, const struct sockaddr *peer)
 {
 	const struct conf *conf = child_conf(g->door->child);
 
-	memcpy(&g->peer, peer, netaddr_len(peer));
+	memcpy(&g->peer, peer, net_address_len(peer));
 	g->may_relay =
 	    netaddr_in(conf->relay_from.net, conf->relay_from.count, peer);
 	(void)netaddr_host_text(peer, g->client);

@@ -316,14 +316,6 @@ netaddr_same_host(const struct sockaddr *a, const struct sockaddr *b)
 	    memcmp(ha.bytes, hb.bytes, sizeof ha.bytes) == 0;
 }
 
-socklen_t
-netaddr_len(const struct sockaddr *sa)
-{
-	if (sa->sa_family == AF_INET)
-		return sizeof(struct sockaddr_in);
-	return sa->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : 0;
-}
-
 uint16_t
 netaddr_port(const struct sockaddr *sa)
 {
@@ -380,17 +372,5 @@ netaddr_literal(const struct sockaddr *sa, char buf[NETADDR_TEXT_SIZE])
 
 	(void)snprintf(buf, NETADDR_TEXT_SIZE, "[%s%s]",
 	    h.family == AF_INET6 ? "IPv6:" : "", host_text(&h, text));
-	return buf;
-}
-
-const char *
-netaddr_net_text(const struct netaddr_net *net, char buf[NETADDR_TEXT_SIZE])
-{
-	struct host h = { .family = net->family };
-	char text[INET6_ADDRSTRLEN];
-
-	memcpy(h.bytes, net->bytes, sizeof h.bytes);
-	(void)snprintf(buf, NETADDR_TEXT_SIZE, "%s/%u", host_text(&h, text),
-	    net->bits);
 	return buf;
 }

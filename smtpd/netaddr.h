@@ -74,9 +74,6 @@ bool netaddr_in(const struct netaddr_net *nets, size_t n,
 /* Same host, whatever the ports? IPv4-mapped equals IPv4. */
 bool netaddr_same_host(const struct sockaddr *, const struct sockaddr *);
 
-/* The length that connect(2) and bind(2) want; 0 for another family. */
-socklen_t netaddr_len(const struct sockaddr *);
-
 /* Host order; 0 for another family. */
 uint16_t netaddr_port(const struct sockaddr *);
 
@@ -89,10 +86,6 @@ const char *netaddr_host_text(const struct sockaddr *,
 
 /* As an address literal of RFC 5321 4.1.3: [192.0.2.1], [IPv6:2001:db8::1]. */
 const char *netaddr_literal(const struct sockaddr *,
-    char buf[NETADDR_TEXT_SIZE]);
-
-/* 10.0.0.0/8. Returns "buf". */
-const char *netaddr_net_text(const struct netaddr_net *,
     char buf[NETADDR_TEXT_SIZE]);
 
 #endif

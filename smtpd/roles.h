@@ -37,9 +37,9 @@ struct heard {
 /*
  * What a role supplies; the frame (smtpd/child.c) does the rest: receives
  * what the parent hands over, enters the cage, runs the loop, answers ready,
- * reloads and stops. The order of calls: prepare, (the cage), start, hear of
- * what the parent had handed over (trust, aliases, listeners...), ready;
- * then messages of siblings. Any of them but `hear` may be NULL.
+ * reloads and stops. The order of calls: prepare, (the cage), start; then
+ * `hear` of what the parent hands over (trust, aliases, listeners...) and of
+ * siblings. Any of them but `hear` may be NULL.
  */
 struct role_ops {
 	/* Before the cage, as root, still with the configuration only: open
@@ -85,7 +85,6 @@ const struct conf *child_conf(const struct child *);
 struct ipc *child_peer(struct child *, int peer, uint32_t instance);
 /* How many deliver processes there are. */
 uint32_t child_workers(const struct child *);
-uint32_t child_instance(const struct child *);
 /* The role's own state, set in prepare or start. */
 void child_set_state(struct child *, void *state);
 void *child_state(const struct child *);

@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "smtpd/base/net.h"
+
 #define PORT_SMTP 25
 
 static bool
@@ -28,7 +30,7 @@ self_interfaces(struct sockaddr_storage *out, size_t max)
 		if (!is_candidate(i))
 			continue;
 		memset(&out[n], 0, sizeof(out[n]));
-		memcpy(&out[n], i->ifa_addr, netaddr_len(i->ifa_addr));
+		memcpy(&out[n], i->ifa_addr, net_address_len(i->ifa_addr));
 		n++;
 	}
 	freeifaddrs(all);

@@ -167,7 +167,7 @@ run_rcpt(struct server *s, char *args)
 		server_reply(s, 501, "5.1.3", "bad address: %s", why);
 		return;
 	}
-	if (r.address.domain[0] != '\0' && !address_is_routable(&r.address)) {
+	if (r.address.is_literal) {
 		server_reply(s, 550, "5.1.2",
 		    "mail for address literals is not taken");
 		return;

@@ -127,7 +127,5 @@ size_t server_input_bdat(struct server *, char *bytes, size_t len);
 void server_settle_chunk(struct server *);
 /* Where CR and LF are not a pair, one server's end is another's middle. */
 void server_smuggling(struct server *);
-/* The content is complete: ask for the verdict, or give the refusal. */
-void server_content_end(struct server *);
 
 #endif

@@ -38,8 +38,8 @@ server_refuse_content(struct server *s, int code, const char *dsn,
 	(void)strlcpy(s->refuse_text, text, sizeof s->refuse_text);
 }
 
-void
-server_content_end(struct server *s)
+static void
+end_content(struct server *s)
 {
 	if (s->refuse_code == 0) {
 		s->phase = PHASE_VERDICT;
@@ -189,7 +189,7 @@ server_input_data(struct server *s, char *bytes, size_t len)
 	}
 	count_content(s);
 	if (done && s->phase == PHASE_DATA)
-		server_content_end(s);
+		end_content(s);
 	return (size_t)(p - bytes);
 }
 
@@ -215,7 +215,7 @@ static void
 end_chunk(struct server *s)
 {
 	if (s->last) {
-		server_content_end(s);
+		end_content(s);
 		return;
 	}
 	s->phase = PHASE_COMMAND;

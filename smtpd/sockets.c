@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "smtpd/base/log.h"
+#include "smtpd/base/net.h"
 #include "smtpd/netaddr.h"
 
 #define BACKLOG 1024
@@ -31,7 +32,7 @@ open_tcp(const struct sockaddr *addr)
 	if (addr->sa_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on,
 		    sizeof(on));
-	if (bind(fd, addr, netaddr_len(addr)) == -1 ||
+	if (bind(fd, addr, net_address_len(addr)) == -1 ||
 	    listen(fd, BACKLOG) == -1) {
 		int saved = errno;
 

@@ -111,28 +111,6 @@ buf_adds(struct buf *b, const char *text)
 }
 
 void
-buf_addf(struct buf *b, const char *fmt, ...)
-{
-	va_list ap;
-	char *room;
-	int len;
-
-	va_start(ap, fmt);
-	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is begun */
-	len = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
-	room = len < 0 ? NULL : buf_room(b, (size_t)len);
-	if (room == NULL) {
-		b->failed = true;
-		return;
-	}
-	va_start(ap, fmt);
-	vsnprintf(room, (size_t)len + 1, fmt, ap);
-	va_end(ap);
-	b->end += (size_t)len;
-}
-
-void
 buf_take(struct buf *b, size_t len)
 {
 	b->start += len;

@@ -31,8 +31,6 @@ const char *buf_bytes(const struct buf *);
 
 void buf_add(struct buf *, const void *bytes, size_t len);
 void buf_adds(struct buf *, const char *text);
-void buf_addf(struct buf *, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
 
 /*
  * Room for at least "want" bytes to write into, e.g. by read(2); tell how

@@ -27,7 +27,6 @@ struct io {
 	struct ev_task more;  /* reads what TLS holds, or a full buffer hid */
 	int fd;
 	enum stream_state state;
-	bool paused;
 	bool finishing;
 	bool freed;
 	bool blocked; /* the last write found no room */
@@ -97,7 +96,7 @@ set_events(struct io *io)
 		events = tls_wants_write(io->tls) ? EV_WRITE : EV_READ;
 		break;
 	case STREAM_OPEN:
-		if (!io->paused && buf_len(&io->in) < IO_INPUT_MAX)
+		if (!io->finishing && buf_len(&io->in) < IO_INPUT_MAX)
 			events = EV_READ;
 		if (io->blocked)
 			events |= EV_WRITE;
@@ -263,7 +262,7 @@ read_tls(struct io *io, char *room, size_t want)
 static bool
 may_read(const struct io *io)
 {
-	return !io->freed && io->state == STREAM_OPEN && !io->paused &&
+	return !io->freed && io->state == STREAM_OPEN && !io->finishing &&
 	    buf_len(&io->in) < IO_INPUT_MAX;
 }
 
@@ -340,18 +339,7 @@ io_resume(struct io *io)
 {
 	if (io->freed)
 		return;
-	io->paused = false;
 	read_later(io);
-	set_events(io);
-}
-
-void
-io_pause(struct io *io)
-{
-	if (io->freed)
-		return;
-	io->paused = true;
-	ev_soon_del(io->ev, &io->more);
 	set_events(io);
 }
 
@@ -451,7 +439,6 @@ io_finish(struct io *io)
 		return;
 	}
 	io->finishing = true;
-	io->paused = true;
 	io_set_deadline(io, ev_now(io->ev) + IO_FINISH_MS);
 	set_events(io);
 	ev_soon(io->ev, &io->flush, write_out, io);

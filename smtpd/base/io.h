@@ -54,12 +54,8 @@ void io_set_deadline(struct io *, int64_t at_ms);
  */
 #define IO_INPUT_MAX 65536
 struct buf *io_input(struct io *);
-/*
- * Read no more until io_resume(). That is called as well after bytes were
- * taken from a full buffer outside the callback.
- */
+/* Bytes were taken from a full buffer outside the callback: read on. */
 void io_resume(struct io *);
-void io_pause(struct io *);
 
 /*
  * Queue output; it is written at the end of the turn, as one write. More

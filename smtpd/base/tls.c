@@ -141,12 +141,6 @@ tls_ctx_free(struct tls_ctx *ctx)
 	free(ctx);
 }
 
-size_t
-tls_ctx_roots(const struct tls_ctx *ctx)
-{
-	return ctx->roots;
-}
-
 /* RFC 6125 6.4 as narrowed by RFC 8461 4.1: SANs alone, whole labels. */
 #define NAME_FLAGS \
 	(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | \

@@ -78,8 +78,6 @@ struct tls_target {
 struct tls_ctx *tls_ctx_client(const char *pem, size_t len, const char **why);
 /* Streams and sessions made with it go on. */
 void tls_ctx_free(struct tls_ctx *);
-/* Number of certificates in the trust store. */
-size_t tls_ctx_roots(const struct tls_ctx *);
 /*
  * For libcurl: put this context's trust store into "ssl_ctx" (SSL_CTX *) and
  * have OpenSSL demand there a SAN dNSName that matches "host": never the CN,

@@ -24,8 +24,8 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-int
-cli_usage(const struct cli *cli)
+static int
+usage(const struct cli *cli)
 {
 	(void)fprintf(stderr, "usage: %s [-f file] %s%s%s\n", cli->program,
 	    cli->command->name, cli->command->synopsis[0] != '\0' ? " " : "",
@@ -78,10 +78,10 @@ cli_read(struct cli *cli, int argc, char **argv)
 			    option == ':' || option == '?'
 				? "unknown or without its argument"
 				: "of another command");
-			return cli_usage(cli);
+			return usage(cli);
 		}
 	if (argc - optind != cli->command->operands)
-		return cli_usage(cli);
+		return usage(cli);
 	cli->operand = cli->command->operands > 0 ? argv[optind] : NULL;
 	return EX_OK;
 }

@@ -55,9 +55,6 @@ struct cli {
  */
 int cli_read(struct cli *, int argc, char **argv);
 
-/* `usage: sealpost NAME ...` to standard error; EX_USAGE. */
-int cli_usage(const struct cli *);
-
 /* `sealpost: TEXT` to standard error; returns "status". */
 int cli_complain(const struct cli *, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

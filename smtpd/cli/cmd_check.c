@@ -312,7 +312,7 @@ set_domain(struct stand *s)
 		return cli_domain(s->cli, text, s->check.domain);
 	if (address_parse(&a, text, strlen(text), ADDRESS_UTF8, &why) == -1)
 		return cli_complain(s->cli, EX_USAGE, "%s: %s", text, why);
-	if (!address_is_routable(&a))
+	if (a.is_literal)
 		return cli_complain(s->cli, EX_USAGE,
 		    "%s: mail to address literals is not sent", text);
 	(void)strlcpy(s->check.domain, a.domain, sizeof s->check.domain);

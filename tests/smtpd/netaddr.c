@@ -1,7 +1,9 @@
 #include "smtpd/netaddr.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/t.h"
@@ -161,6 +163,16 @@ test_ranges(void)
 	t_row(NULL);
 }
 
+static const char *
+net_text(const struct netaddr_net *net, char buf[NETADDR_TEXT_SIZE])
+{
+	char text[INET6_ADDRSTRLEN];
+
+	(void)snprintf(buf, NETADDR_TEXT_SIZE, "%s/%u",
+	    inet_ntop(net->family, net->bytes, text, sizeof text), net->bits);
+	return buf;
+}
+
 static void
 test_nets(void)
 {
@@ -178,7 +190,7 @@ test_nets(void)
 		t_int(r, nets[i].text != NULL ? 0 : -1);
 		t_true((r == -1) == (why != NULL));
 		if (r == 0)
-			t_str(netaddr_net_text(&net, buf), nets[i].text);
+			t_str(net_text(&net, buf), nets[i].text);
 	}
 	t_row(NULL);
 	t_case("networks: which addresses they hold");
@@ -222,10 +234,8 @@ test_text(void)
 		t_str(netaddr_host_text(SA(ss), buf), rows[i].host);
 		t_str(netaddr_literal(SA(ss), buf), rows[i].literal);
 		t_int(netaddr_port(SA(ss)), 25);
-		t_true(netaddr_len(SA(ss)) > 0);
 	}
 	t_str(netaddr_text(&other, buf), "unknown");
-	t_int(netaddr_len(&other), 0);
 }
 
 static void

@@ -40,6 +40,7 @@
 static char place[] = "/tmp/parent.XXXXXX";
 static pid_t parent;
 static const char *played; /* that this process plays */
+static const char *worker; /* its number, if it plays deliver */
 static bool shown;         /* the log, for a failure */
 
 /* ---- the roles ---- */
@@ -103,7 +104,7 @@ tell_reloaded(struct child *c)
 	const char *name = child_conf(c)->hostname;
 
 	log_note(LOG_PRI_INFO, "reloaded %s", name);
-	if (strcmp(name, "breach.example") == 0 && child_instance(c) == 0 &&
+	if (strcmp(name, "breach.example") == 0 && strcmp(worker, "0") == 0 &&
 	    strcmp(played, "deliver") == 0)
 		break_table();
 }
@@ -404,6 +405,7 @@ main(int argc, char **argv)
 
 	if (argc > 2) {
 		played = argv[2];
+		worker = argv[argc - 1];
 		_exit(child_main(played, ops, &options));
 	}
 	if (geteuid() != 0 || prepare() == -1) {
