@@ -193,7 +193,7 @@ def _(lab):
     equal([(h["outcome"], h["reply"]) for h in history],
           [("deferred", LATER), ("deferred", "451 4.7.1 second")])
     equal([h["dsn"] for h in history], ["4.2.0", "4.7.1"])
-    lab.sealpostd.kill_all()
+    lab.sealpostd.stop()
     lab.sealpostd.start()
     equal(json.loads(sealpost("show", ident, "--json").out)["recipients"][0]
           ["history"], history)
