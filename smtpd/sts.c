@@ -152,6 +152,20 @@ on_txt(void *arg, const struct dns_answer *answer)
 	free(e);
 }
 
+/* A policy may live for less than the time to the next look at them all. */
+static void
+tick_in_time(struct sts *s, const char *domain)
+{
+	const struct cache_entry *e = cache_find(s->cache, domain);
+	int64_t at;
+
+	if (e == NULL)
+		return;
+	at = ev_now(s->ev) + (int64_t)(e->refresh - time(NULL)) * 1000;
+	if (s->tick.armed && at < s->tick.at_ms)
+		ev_timer_set(s->ev, &s->tick, at);
+}
+
 static void
 on_fetched(void *arg, const char *domain, const struct fetch_result *r)
 {
@@ -166,6 +180,7 @@ on_fetched(void *arg, const char *domain, const struct fetch_result *r)
 		discover_failed(s->discover, domain, r->reason, r->detail,
 		    time(NULL));
 	}
+	tick_in_time(s, domain);
 	wake(s);
 }
 

@@ -214,8 +214,15 @@ def _(lab):
 
 @case("a policy is refreshed before it ends, without mail")
 def _(lab):
-    wait_until("a second fetch", lambda: len(scene.web.fetches(
-        "quick" + T)) >= 2, 10)
+    def fetches():
+        return len(scene.web.fetches("quick" + T))
+    wait_until("a second fetch", lambda: fetches() >= 2, 10)
+    equal(sealpost("policy", "quick" + T, "--forget").code, 0)
+    time.sleep(1.5)  # now the next look at the cache is far away
+    before = fetches()
+    scene.send("quick")
+    wait_until("a fetch for the mail", lambda: fetches() > before, 10)
+    wait_until("one without mail", lambda: fetches() > before + 1, 10)
 
 
 @case("the world changes while the daemon is down")
