@@ -2,7 +2,6 @@
 
 #define UNUSED_LIVES 20
 #define UNUSED_MAX_S 15552000 /* 180 days */
-#define UNUSED_MIN_S 3600
 
 /*
  * A number below "range" that differs from domain to domain and from fetch
@@ -26,6 +25,8 @@ refresh_schedule(struct cache_entry *e, uint32_t seed)
 
 	if (wait > REFRESH_MAX_S)
 		wait = REFRESH_MAX_S;
+	if (wait == 0)
+		wait = 1; /* never at once: that would go round and round */
 	e->failures = 0;
 	e->refresh = e->fetched + wait - jitter(e, seed, wait / 5 + 1);
 }
@@ -48,8 +49,6 @@ refresh_is_idle(const struct cache_entry *e, time_t now)
 {
 	time_t limit = (time_t)e->policy.max_age_s * UNUSED_LIVES;
 
-	if (limit < UNUSED_MIN_S)
-		limit = UNUSED_MIN_S;
 	if (limit > UNUSED_MAX_S)
 		limit = UNUSED_MAX_S;
 	return now > e->used && now - e->used > limit;

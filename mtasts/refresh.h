@@ -17,7 +17,8 @@
 
 /*
  * After a success: at half its life or after a day, whichever is sooner,
- * less some jitter. Sets entry->refresh. seed: makes relays differ.
+ * less some jitter, but not within a second. Sets entry->refresh. seed: makes
+ * relays differ.
  */
 void refresh_schedule(struct cache_entry *, uint32_t seed);
 

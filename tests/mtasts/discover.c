@@ -17,6 +17,7 @@
 #define TESTING \
 	"version: STSv1\nmode: testing\nmax_age: 604800\nmx: a.example\n"
 #define SHORT "version: STSv1\nmode: enforce\nmax_age: 60\nmx: a.example\n"
+#define SECOND "version: STSv1\nmode: enforce\nmax_age: 1\nmx: a.example\n"
 #define ZERO "version: STSv1\nmode: enforce\nmax_age: 0\nmx: a.example\n"
 
 /* One discovery, its clock, and what it has asked for since last looked. */
@@ -354,9 +355,15 @@ refreshes(void)
 	t_true(due <= T0 + 30 && due >= T0 + 23);
 	t_int(discover_tick(w.d, w.now), due);
 	t_case("but not for ever when nobody asks");
-	cache_find(w.cache, DOM)->used = T0 - 7200;
+	cache_find(w.cache, DOM)->used = due - 20 * 60 - 1;
 	w.now = due;
 	t_int(discover_tick(w.d, w.now), T0 + 60);
+	t_str(seen(&w), "");
+	close_world(&w);
+
+	open_with(&w, SECOND);
+	t_case("a life of a second is not renewed at once, round and round");
+	t_int(discover_tick(w.d, w.now), T0 + 1);
 	t_str(seen(&w), "");
 	close_world(&w);
 }
