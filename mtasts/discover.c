@@ -211,6 +211,16 @@ discover_txt(struct discover *d, const char *domain, enum discover_txt status,
 		land(d, w);
 }
 
+void
+discover_slow(struct discover *d, const char *domain, time_t now)
+{
+	struct flight *w = flight_find(&d->flights, domain);
+
+	if (w != NULL && w->state == FLIGHT_TXT && w->is_awaited &&
+	    !w->is_fresh && is_alive(cache_find(d->cache, domain), now))
+		flight_todo(&d->flights, w, TODO_ANSWER);
+}
+
 /* Put the new policy in the place of the old one. */
 static int
 replace(struct discover *d, struct flight *w, struct sts_policy *policy,

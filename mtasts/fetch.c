@@ -43,6 +43,7 @@ TAILQ_HEAD(job_list, job);
 
 struct fetch {
 	struct fetch_hooks hooks;
+	long total_s;
 	struct curl curl;
 	CURLM *multi;
 	struct job_list waiting;
@@ -228,7 +229,7 @@ set_net(struct job *j)
 	curl->easy_setopt(j->easy, CURLOPT_FORBID_REUSE, 1L);
 	curl->easy_setopt(j->easy, CURLOPT_NOSIGNAL, 1L);
 	curl->easy_setopt(j->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-	curl->easy_setopt(j->easy, CURLOPT_TIMEOUT, (long)FETCH_TOTAL_S);
+	curl->easy_setopt(j->easy, CURLOPT_TIMEOUT, j->owner->total_s);
 	curl->easy_setopt(j->easy, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
 	curl->easy_setopt(j->easy, CURLOPT_LOW_SPEED_TIME, SLOW_S);
 	curl->easy_setopt(j->easy, CURLOPT_ERRORBUFFER, j->why);
@@ -298,11 +299,11 @@ begin(struct fetch *f, struct job *j)
 static void
 launch_more(struct fetch *f)
 {
-	struct job *j, *next;
+	struct job *j;
 
-	TAILQ_FOREACH_SAFE(j, &f->waiting, entry, next)
-		if (f->running_count < FETCH_MAX)
-			begin(f, j);
+	while (f->running_count < FETCH_MAX &&
+	    (j = TAILQ_FIRST(&f->waiting)) != NULL)
+		begin(f, j);
 }
 
 static bool
@@ -416,13 +417,14 @@ nudge(struct fetch *f)
 }
 
 struct fetch *
-fetch_new(const struct fetch_hooks *hooks)
+fetch_new(const struct fetch_hooks *hooks, long total_s)
 {
 	struct fetch *f = calloc(1, sizeof(*f));
 
 	if (f == NULL)
 		return NULL;
 	f->hooks = *hooks;
+	f->total_s = total_s;
 	TAILQ_INIT(&f->waiting);
 	TAILQ_INIT(&f->running);
 	if (curl_load(&f->curl) == 0)

@@ -57,10 +57,11 @@ struct fetch_hooks {
 
 /*
  * hooks    copied
+ * total_s  that a fetch may take in all: FETCH_TOTAL_S, or less for tests
  * returns  NULL on no memory, or if libcurl cannot be set up. Call it before
  *          the process enters its cage: libraries read their files.
  */
-struct fetch *fetch_new(const struct fetch_hooks *);
+struct fetch *fetch_new(const struct fetch_hooks *, long total_s);
 /* Ends what is under way; no callback is called any more. */
 void fetch_free(struct fetch *);
 

@@ -17,6 +17,7 @@
 #define FLUSH_AT_ONCE 128    /* files a turn: the loop must not stall */
 #define FLUSH_AGAIN_MS 60000 /* after an error */
 #define TICK_MAX_S 60
+#define SLOW_MS 2000 /* that a message waits for TXT where a policy is known */
 
 /* Someone who asked. */
 struct asker {
@@ -29,7 +30,9 @@ TAILQ_HEAD(askers, asker);
 
 /* A look-up under way for a domain. */
 struct errand {
+	LIST_ENTRY(errand) entry;
 	struct sts *sts;
+	struct ev_timer slow; /* of TXT */
 	char domain[HOST_SIZE];
 };
 
@@ -44,6 +47,7 @@ struct sts {
 	struct ev_timer tick, flush;
 	struct ev_task task;
 	struct askers askers;
+	LIST_HEAD(, errand) errands;
 	bool flush_failed; /* told already */
 	struct sts_stats stats;
 };
@@ -102,7 +106,16 @@ new_errand(struct sts *s, const char *domain)
 
 	e->sts = s;
 	strlcpy(e->domain, domain, sizeof(e->domain));
+	LIST_INSERT_HEAD(&s->errands, e, entry);
 	return e;
+}
+
+static void
+end_errand(struct errand *e)
+{
+	ev_timer_del(e->sts->ev, &e->slow);
+	LIST_REMOVE(e, entry);
+	free(e);
 }
 
 static void
@@ -149,7 +162,7 @@ on_txt(void *arg, const struct dns_answer *answer)
 		break;
 	}
 	wake(e->sts);
-	free(e);
+	end_errand(e);
 }
 
 /* A policy may live for less than the time to the next look at them all. */
@@ -217,20 +230,33 @@ on_addresses(void *arg, const struct host_addrs *h)
 	else if (fetch_start(e->sts->loop.fetch, e->domain, h->addr,
 		     h->count) == -1)
 		log_die("no memory for a policy fetch");
-	free(e);
+	end_errand(e);
+}
+
+/* TXT is not here yet; others may have asked since the last time. */
+static void
+on_slow(void *arg)
+{
+	struct errand *e = arg;
+
+	discover_slow(e->sts->discover, e->domain, time(NULL));
+	wake(e->sts);
+	ev_timer_set(e->sts->ev, &e->slow, ev_now(e->sts->ev) + SLOW_MS);
 }
 
 static void
 ask_txt(struct sts *s, const char *domain, bool fresh)
 {
+	struct errand *e = new_errand(s, domain);
 	char name[DNS_NAME_SIZE + 16];
 
+	ev_timer_init(&e->slow, on_slow, e);
+	ev_timer_set(s->ev, &e->slow, ev_now(s->ev) + SLOW_MS);
 	snprintf(name, sizeof(name), "_mta-sts.%s", domain);
 	if (fresh)
-		dns_ask_fresh(s->dns, name, DNS_TXT, on_txt,
-		    new_errand(s, domain));
+		dns_ask_fresh(s->dns, name, DNS_TXT, on_txt, e);
 	else
-		dns_ask(s->dns, name, DNS_TXT, on_txt, new_errand(s, domain));
+		dns_ask(s->dns, name, DNS_TXT, on_txt, e);
 }
 
 static void
@@ -401,7 +427,8 @@ sts_new(struct ev *ev, struct dns *dns, const struct sts_options *options)
 	ev_timer_init(&s->tick, on_tick, s);
 	ev_timer_init(&s->flush, on_flush, s);
 	s->cache = cache_new(options->kind, options->dirfd, CACHE_MAX);
-	s->loop.fetch = fetch_new(&hooks);
+	s->loop.fetch = fetch_new(&hooks,
+	    options->fetch_s > 0 ? options->fetch_s : FETCH_TOTAL_S);
 	if (s->cache == NULL || s->loop.fetch == NULL) {
 		sts_free(s);
 		return NULL;
@@ -426,6 +453,8 @@ sts_free(struct sts *s)
 	ev_soon_del(s->ev, &s->task);
 	TAILQ_FOREACH_SAFE(a, &s->askers, entry, next)
 		free(a);
+	while (!LIST_EMPTY(&s->errands))
+		end_errand(LIST_FIRST(&s->errands));
 	discover_free(s->discover);
 	cache_free(s->cache);
 	free(s);

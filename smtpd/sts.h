@@ -23,6 +23,7 @@ struct sts_options {
 	int dirfd;  /* of the cache; borrowed; CACHE_MEMORY: -1 */
 	bool quiet; /* no log: sealpost(8) */
 	const struct host_allow *allow; /* for policy hosts; borrowed */
+	long fetch_s; /* for a fetch in all; 0: FETCH_TOTAL_S */
 };
 
 /*

@@ -115,6 +115,13 @@ no_txt(struct world *w, enum discover_txt status)
 }
 
 static const char *
+slow(struct world *w)
+{
+	discover_slow(w->d, DOM, w->now);
+	return seen(w);
+}
+
+static const char *
 body(struct world *w, const char *text)
 {
 	struct sts_body served = { .text = text, .len = strlen(text) };
@@ -166,6 +173,7 @@ first_contact(void)
 	t_str(no_txt(&w, TXT_TROUBLE), "absent from none (dns-error)");
 	t_case("and the look-up is tried again at the next attempt");
 	t_str(ask(&w, ASK_DELIVERY), "txt");
+	t_str(slow(&w), "");
 	close_world(&w);
 }
 
@@ -245,6 +253,16 @@ cache_holds(void)
 	t_case("DNS fails: the cached policy holds (RFC 8461 10.2)");
 	ask(&w, ASK_DELIVERY);
 	t_str(no_txt(&w, TXT_TROUBLE), "enforce from cache (dns-error)");
+	t_case("TXT takes long: the cached policy does not wait (10.2)");
+	ask(&w, ASK_DELIVERY);
+	t_str(slow(&w), "enforce from cache");
+	t_str(slow(&w), "");
+	t_str(no_txt(&w, TXT_TROUBLE), "");
+	t_case("but before a bounce TXT is waited for (RFC 8461 5.1)");
+	ask(&w, ASK_FAILED);
+	t_str(slow(&w), "");
+	t_str(txt(&w, "1"), "fetch");
+	t_str(body(&w, ENFORCE), "note refreshed, enforce from fetched");
 	t_case("another id prompts a fetch (RFC 8461 3.3)");
 	ask(&w, ASK_DELIVERY);
 	t_str(txt(&w, "2"), "fetch");

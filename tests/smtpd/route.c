@@ -167,7 +167,7 @@ open_world(struct world *w)
 	struct sockaddr_storage self[1];
 	struct router_self who = { "relay.test", self, 1 };
 	struct dns_server server = { 0 };
-	struct sts_options so = { CACHE_MEMORY, -1, true, &w->allow };
+	struct sts_options so = { CACHE_MEMORY, -1, true, &w->allow, 0 };
 	struct router_options ro = { 0 };
 	const char *why;
 

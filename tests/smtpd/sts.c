@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "smtpd/base/log.h"
@@ -22,6 +23,7 @@
 #include "tests/t.h"
 
 #define nitems(a) (sizeof(a) / sizeof((a)[0]))
+#define DRIP_DOMAIN "d24.example" /* of the last row */
 #define BODY \
 	"version: STSv1\nmode: enforce\nmax_age: 86400\n" \
 	"mx: mx.example\n"
@@ -32,6 +34,7 @@
 #define WEBPKI "absent none sts-webpki-invalid"
 #define INVALID "absent none sts-policy-invalid"
 #define FLOOD '+' /* opens a response that is followed by a flood */
+#define DRIP '~'  /* opens one that is sent in pieces, for 1.5 s */
 
 /* What a policy host at 127.0.0.(row + 1) does. */
 static const struct {
@@ -90,6 +93,7 @@ static const struct {
 	    9, GOOD, WEBPKI },
 	{ "a wildcard for two labels", "*.example", NULL, 9, GOOD, WEBPKI },
 	{ "no TLS", NULL, NULL, 9, NULL, FETCH_ERROR },
+	{ "a trickle that comes to its end", NULL, NULL, 9, "~" GOOD, ENFORCE },
 };
 
 struct web {
@@ -131,6 +135,18 @@ flood(SSL *ssl)
 }
 
 static void
+drip(SSL *ssl, const char *response)
+{
+	const struct timespec pause = { 0, 12000000 };
+
+	for (; *response != '\0'; response++) {
+		if (SSL_write(ssl, response, 1) <= 0)
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void
 speak(SSL *ssl, const char *response)
 {
 	char request[4096];
@@ -141,6 +157,8 @@ speak(SSL *ssl, const char *response)
 	if (response[0] == FLOOD) {
 		SSL_write(ssl, response + 1, (int)strlen(response + 1));
 		flood(ssl);
+	} else if (response[0] == DRIP) {
+		drip(ssl, response + 1);
 	} else {
 		SSL_write(ssl, response, (int)strlen(response));
 	}
@@ -223,7 +241,7 @@ stop_web(struct web *w)
 }
 
 /* TXT and A for every row, and some domains more. */
-static struct fakedns_row zone[2 * nitems(rows) + 8];
+static struct fakedns_row zone[2 * nitems(rows) + 9];
 static char names[2 * nitems(rows)][64], addresses[nitems(rows)][32];
 
 static size_t
@@ -250,6 +268,8 @@ fill_zone(void)
 		"v=STSv1; id=1;", 0, 60 };
 	zone[n++] = (struct fakedns_row){ "mta-sts.closed.example", DNS_A,
 		"127.9.9.9", 0, 60 };
+	zone[n++] = (struct fakedns_row){ "_mta-sts.mute.example", DNS_TXT,
+		NULL, FAKE_SILENT, 0 };
 	zone[n++] = (struct fakedns_row){ "_mta-sts.twice.example", DNS_TXT,
 		"v=STSv1; id=1;", 0, 60 };
 	zone[n++] = (struct fakedns_row){ "_mta-sts.twice.example", DNS_TXT,
@@ -273,7 +293,7 @@ struct world {
 static void
 open_world(struct world *w)
 {
-	struct sts_options so = { CACHE_MEMORY, -1, true, &w->allow };
+	struct sts_options so = { CACHE_MEMORY, -1, true, &w->allow, 0 };
 	struct dns_server server = { 0 };
 	const char *root, *why;
 
@@ -369,6 +389,35 @@ others(struct world *w)
 }
 
 static void
+mute(struct world *w)
+{
+	struct cache_entry *e = cache_put(sts_cache(w->sts), "mute.example");
+	const char *why;
+
+	t_case("no answer for TXT: mail does not wait (RFC 8461 10.2)");
+	t_int(policy_parse(&e->policy, BODY, strlen(BODY), &why), 0);
+	e->fetched = time(NULL);
+	t_str(ask(w, "mute.example"), "enforce cache");
+}
+
+/* Another face on the same world, that is less patient. */
+static void
+hurry(struct world *w)
+{
+	struct sts_options so = { CACHE_MEMORY, -1, true, &w->allow, 1 };
+	struct sts *patient = w->sts;
+
+	t_case("a trickle ends when its time is over (RFC 8461 3.3)");
+	w->sts = sts_new(w->ev, w->dns, &so);
+	sts_trust(w->sts, w->tls);
+	t_str(ask(w, DRIP_DOMAIN), FETCH_ERROR);
+	t_row("detail %s", w->detail);
+	t_true(strstr(w->detail, "timed out") != NULL);
+	sts_free(w->sts);
+	w->sts = patient;
+}
+
+static void
 herd(struct world *w)
 {
 	unsigned i;
@@ -432,6 +481,8 @@ main(void)
 	open_world(&w);
 	hosts(&w);
 	others(&w);
+	mute(&w);
+	hurry(&w);
 	herd(&w);
 	close_world(&w);
 	return t_done();
