@@ -92,6 +92,7 @@ $(B)/tests/smtpd/%: $(B)/tests/smtpd/%.o $(B)/tests/t.o \
 	$(LINK)
 
 # What measures: a loader and a mail host that stand alone.
+$(B)/tests/bench/fill: $(QUEUE_A)
 $(B)/tests/bench/%: $(B)/tests/bench/%.o
 	$(LINK)
 bench-tools: $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
@@ -130,6 +131,7 @@ check: root
 bench: deps
 	@$(MAKE) --no-print-directory -s -j2 all bench-tools
 	@$(PYTHON) tests/bench/bench.py
+	@$(PYTHON) tests/bench/scale.py
 
 # Installed for another root (DESTDIR), nothing of this system is changed.
 I = $(DESTDIR)$(PREFIX)
