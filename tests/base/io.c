@@ -370,6 +370,41 @@ test_tls(struct pki *pki, bool truncate)
 	tls_ctx_free(ctx);
 }
 
+/* A byte of a long record at a time, without end. */
+struct trickle {
+	struct ev_timer timer;
+	int fd;
+};
+
+static void
+on_trickle(void *arg)
+{
+	struct trickle *t = arg;
+
+	(void)!write(t->fd, "\x16", 1);
+	ev_timer_set(ev, &t->timer, ev_now(ev) + 5);
+}
+
+static void
+test_trickle(struct tls_ctx *ctx)
+{
+	static struct owner o;
+	struct tls_target target = { .name = "mx.test" };
+	struct trickle t;
+
+	t_case("io: a handshake that trickles in meets the deadline");
+	t.fd = open_pair(&o);
+	io_start_tls(o.io, tls_client(ctx, &target, io_fd(o.io)));
+	t_int(write(t.fd, "\x16\x03\x03\x40", 4), 4);
+	ev_timer_init(&t.timer, on_trickle, &t);
+	on_trickle(&t);
+	pause_ms(&o, 60);
+	t_str(o.heard, "T");
+	ev_timer_del(ev, &t.timer);
+	io_free(o.io);
+	close(t.fd);
+}
+
 static void
 test_no_tls(void)
 {
@@ -394,6 +429,7 @@ test_no_tls(void)
 	t_str(o.heard, "T");
 	io_free(o.io);
 	close(peer);
+	test_trickle(ctx);
 	tls_ctx_free(ctx);
 }
 

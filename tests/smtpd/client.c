@@ -467,7 +467,10 @@ deadlines(void)
 	(void)client_output(c, &len);
 	client_sent(c, len, 3000);
 	t_int(client_deadline(c), 303000);
+	t_case("a reply that trickles in has no more than that");
 	client_input(c, "250", 3, 250000);
+	t_int(client_deadline(c), 303000);
+	client_input(c, "-mx\r\n250-SIZE 1000\r\n2", 21, 300000);
 	t_int(client_deadline(c), 303000);
 	client_expire(c, 303000);
 	t_int(client_need(c), CLIENT_ENDED);

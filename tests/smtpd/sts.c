@@ -447,6 +447,20 @@ herd(struct world *w)
 	t_str(w->text, ENFORCE);
 }
 
+static void
+crowd(struct world *w)
+{
+	char domain[64];
+	unsigned i;
+
+	t_case("at most 10,000 domains are held");
+	for (i = 0; i < 10100; i++) {
+		snprintf(domain, sizeof(domain), "d%u.crowd.example", i);
+		t_true(cache_put(sts_cache(w->sts), domain) != NULL);
+	}
+	t_int(cache_count(sts_cache(w->sts)), 10000);
+}
+
 /* A network of our own, whose port 443 is free. */
 static bool
 have_network(void)
@@ -484,6 +498,7 @@ main(void)
 	mute(&w);
 	hurry(&w);
 	herd(&w);
+	crowd(&w);
 	close_world(&w);
 	return t_done();
 }
