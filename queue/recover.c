@@ -276,6 +276,7 @@ keep_damaged(void *arg, const char *mem, uint32_t from, uint32_t to)
 static int
 mend_segment(struct recover *r, struct segment *seg, uint32_t len)
 {
+	const struct disk *disk = r->j->disk;
 	struct mend m;
 	struct scan s;
 	char *mem;
@@ -295,8 +296,9 @@ mend_segment(struct recover *r, struct segment *seg, uint32_t len)
 	scan_records(&s);
 	free(mem);
 	seg->end = s.end;
-	if (!m.no_memory && segment_seal(r->j, seg, &m.index) == 0)
-		(void)r->j->disk->fsync(r->j->disk->arg, seg->fd);
+	if (!m.no_memory && disk->fsync(disk->arg, seg->fd) == 0 &&
+	    segment_seal(r->j, seg, &m.index) == 0)
+		(void)disk->fsync(disk->arg, seg->fd);
 	seg->synced = seg->end;
 	free(m.index.mem);
 	return 0;

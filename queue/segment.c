@@ -179,15 +179,6 @@ filter_index(struct journal *j)
 	j->index.len = to;
 }
 
-/* A segment without an index costs a restart time, nothing else. */
-static void
-seal(struct journal *j)
-{
-	filter_index(j);
-	j->current->dirty = true;
-	(void)segment_seal(j, j->current, &j->index);
-}
-
 /* Groups that span several segments do not wait for the owner's sync: only
  * so many files fit in it. */
 static int
@@ -212,6 +203,24 @@ limit_dirty(struct journal *j)
 		dirty--;
 	}
 	return 0;
+}
+
+/* An index that is on the disk before its records would vouch for what may
+ * never get there: they are synced first. Without one, a restart takes longer,
+ * nothing else. */
+static int
+seal(struct journal *j)
+{
+	if (segment_flush(j) == -1)
+		return -1;
+	if (j->disk->fsync(j->disk->arg, j->current->fd) == -1) {
+		journal_fail(j, errno);
+		return -1;
+	}
+	filter_index(j);
+	j->current->dirty = true;
+	(void)segment_seal(j, j->current, &j->index);
+	return limit_dirty(j);
 }
 
 static int
@@ -283,16 +292,9 @@ segment_begin(struct journal *j)
 	if (fd == -1)
 		return -1;
 	j->last_seq = seq; /* the name is used up, whatever follows */
-	if (j->current != NULL) {
-		if (segment_flush(j) == -1) {
-			discard_file(j, seq, fd);
-			return -1;
-		}
-		seal(j);
-		if (limit_dirty(j) == -1) {
-			discard_file(j, seq, fd);
-			return -1;
-		}
+	if (j->current != NULL && seal(j) == -1) {
+		discard_file(j, seq, fd);
+		return -1;
 	}
 	seg = journal_adopt(j, seq, fd);
 	if (seg == NULL) {

@@ -273,14 +273,18 @@ draw_contents(const struct name *name, enum later later, size_t *len)
 		now = contents(fd, &now_len);
 		(void)close(fd);
 	}
-	*len = now_len > s->len ? now_len : s->len;
+	/* A file that was cut may be so on the disk already. */
+	*len = s->len;
+	if (now != NULL && (later == LATER_ALL || draw() % 2 == 0))
+		*len = now_len;
 	bytes = calloc(1, *len + 1);
 	if (bytes == NULL)
 		abort();
 	if (s->len > 0)
-		memcpy(bytes, s->bytes, s->len);
-	for (at = 0; at < now_len; at += BLOCK) {
-		n = now_len - at < BLOCK ? now_len - at : BLOCK;
+		memcpy(bytes, s->bytes, s->len < *len ? s->len : *len);
+	for (at = 0; at < now_len && at < *len; at += BLOCK) {
+		n = now_len < *len ? now_len - at : *len - at;
+		n = n < BLOCK ? n : BLOCK;
 		if (later == LATER_ALL || draw() % 2 == 0)
 			memcpy(bytes + at, now + at, n);
 	}
