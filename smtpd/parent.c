@@ -134,7 +134,7 @@ parent_child_ended(struct parent_child *c)
 		return;
 	}
 	log_begin(&line, LOG_PRI_ERR, "ended");
-	log_str(&line, "process", roles[c->role].name);
+	log_str(&line, "role", roles[c->role].name);
 	log_str(&line, "status",
 	    proc_status_text(c->status, status, sizeof(status)));
 	log_end(&line);

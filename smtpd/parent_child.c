@@ -249,7 +249,7 @@ log_restart(const struct parent_child *c)
 	struct log_line line;
 
 	log_begin(&line, LOG_PRI_WARNING, "restarted");
-	log_str(&line, "process", roles[c->role].name);
+	log_str(&line, "role", roles[c->role].name);
 	if (c->role == ROLE_DELIVER)
 		log_int(&line, "instance", c->instance);
 	log_int(&line, "pid", c->pid);

@@ -127,7 +127,7 @@ def restarted(role):
         os.kill(old[0], signal.SIGKILL)
         wait_until("the event", lambda: [
             l for l in lab.sealpostd.lines(mark) if re.search(
-                r"event=restarted process=%s .*pid=\d+ status=\"signal 9"
+                r"event=restarted role=%s .*pid=\d+ status=\"signal 9"
                 % role, l)])
         wait_until("a new one", lambda: len(
             lab.sealpostd.roles()[role]) == len(old))
@@ -151,7 +151,7 @@ def _(lab):
         wait_until("its end", lambda: pid not in lab.sealpostd.pids())
     wait_until("four restarts", lambda: len(
         [l for l in lab.sealpostd.lines(mark) if
-         "event=restarted process=listen" in l]) == 4)
+         "event=restarted role=listen" in l]) == 4)
     took = time.monotonic() - began
     true(took > 1.0, "0.2 + 0.4 + 0.8 + ... at least: %.1f s" % took)
     wait_until("the door", banner)

@@ -308,7 +308,7 @@ pid_of(const char *role)
 	pid_t pid = 0;
 	char *text = read_log();
 
-	snprintf(words, sizeof(words), "event=restarted process=%s", role);
+	snprintf(words, sizeof(words), "event=restarted role=%s", role);
 	while ((text = strstr(text, words)) != NULL) {
 		at = strstr(text, " pid=");
 		pid = (pid_t)strtol(at + 5, NULL, 10);
@@ -325,12 +325,12 @@ test_breach(void)
 	configure("breach.example");
 	t_int(kill(parent, SIGHUP), 0);
 	t_true(comes("event=ipc-breach", "queue", 1));
-	t_true(comes("event=restarted process=deliver", NULL, 1));
+	t_true(comes("event=restarted role=deliver", NULL, 1));
 	t_true(comes("lost deliver 0", "queue", 1));
 	t_true(comes("connected deliver 0 1", "queue", 1));
 	t_true(comes("connected deliver 0 1", "policy", 1));
-	t_int(count("event=ended process=queue", NULL), 0);
-	t_int(count("event=ended process=listen", NULL), 0);
+	t_int(count("event=ended role=queue", NULL), 0);
+	t_int(count("event=ended role=listen", NULL), 0);
 }
 
 static void
@@ -341,7 +341,7 @@ test_restart(void)
 	t_int(kill(parent, SIGHUP), 0);
 	t_true(comes("reloaded third.example", "queue", 1));
 	t_int(kill(pid_of("deliver"), SIGKILL), 0);
-	t_true(comes("event=restarted process=deliver", NULL, 2));
+	t_true(comes("event=restarted role=deliver", NULL, 2));
 	t_true(comes("connected deliver 0 1", "queue", 2));
 	t_int(count("queue=0", "deliver"), 0);
 }
