@@ -8,11 +8,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "smtpd/base/log.h"
 
 #define REFUSED "refused-"
+#define LEFT_S 86400      /* none is written for so long: sendmail died */
 #define ENTRIES_MAX 10000 /* looked at in one scan: anyone may make them */
 
 void
@@ -99,6 +101,18 @@ give_file(struct intake *in, const char *name, intake_fn *give, void *arg)
 	give(arg, file->number, st.st_uid, fd);
 }
 
+/* A file still being written, or left so by a sendmail that died. */
+static void
+sweep(const struct intake *in, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(in->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode) && st.st_mtime < time(NULL) - LEFT_S &&
+	    unlinkat(in->folder, name, 0) == 0)
+		complain(name, "removed: never completed");
+}
+
 void
 intake_scan(struct intake *in, intake_fn *give, void *arg)
 {
@@ -118,8 +132,10 @@ intake_scan(struct intake *in, intake_fn *give, void *arg)
 	}
 	while (find(in, 0) != NULL && looked++ < ENTRIES_MAX &&
 	    (entry = readdir(dir)) != NULL)
-		if (entry->d_name[0] != '.' &&
-		    strncmp(entry->d_name, REFUSED, strlen(REFUSED)) != 0 &&
+		if (entry->d_name[0] == '.')
+			sweep(in, entry->d_name);
+		else if (strncmp(entry->d_name, REFUSED, strlen(REFUSED)) !=
+			0 &&
 		    !is_given(in, entry->d_name))
 			give_file(in, entry->d_name, give, arg);
 	closedir(dir);

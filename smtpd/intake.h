@@ -37,6 +37,7 @@ void intake_init(struct intake *, int folder);
 /*
  * Look for files, and call "give" with each that may be taken in: a regular
  * file with one name, mode 0600 or less, whose name begins with no dot.
+ * One with a dot that is a day old is removed: its sendmail died.
  */
 void intake_scan(struct intake *, intake_fn *give, void *arg);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "smtpd/base/log.h"
@@ -169,6 +170,25 @@ test_untrusted(void)
 }
 
 static void
+test_left(void)
+{
+	struct timespec old[2] = { { .tv_sec = time(NULL) - 90000 } };
+
+	old[1] = old[0];
+	t_case("what a sendmail that died left half written is swept");
+	make(".new", "MAI", 0600);
+	make(".old", "MAI", 0600);
+	make("old", "MAIL", 0600);
+	t_int(utimensat(AT_FDCWD, path_of(".old"), old, 0), 0);
+	t_int(utimensat(AT_FDCWD, path_of("old"), old, 0), 0);
+	t_int(scan(), 1);
+	t_true(is_there(".new"));
+	t_true(!is_there(".old"));
+	intake_done(&in, given.number, 250, "ok");
+	t_int(unlink(path_of(".new")), 0);
+}
+
+static void
 test_bound(void)
 {
 	char name[16];
@@ -205,6 +225,7 @@ main(void)
 	test_taken();
 	test_swapped();
 	test_untrusted();
+	test_left();
 	test_bound();
 	(void)rmdir(path_of(""));
 	(void)rmdir(spool);
