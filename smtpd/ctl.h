@@ -25,6 +25,8 @@
 #define CTL_WHAT_SIZE 320
 #define CTL_DOMAIN_SIZE 256
 #define CTL_STATE_SIZE 16
+/* An error that passes: sealpost exits with EX_TEMPFAIL. */
+#define CTL_BUSY "too many requests at once; try again"
 
 /* Who answers. */
 enum ctl_answerer { CTL_BY_QUEUE, CTL_BY_POLICY, CTL_BY_PARENT };

@@ -14,7 +14,7 @@
 void ctl_say(struct io *, const struct json *);
 /* Nothing is missing. */
 void ctl_complete(struct io *);
-/* Plain words for people. */
+/* Plain words for people, or CTL_BUSY. */
 void ctl_fail(struct io *, const char *error);
 
 #endif

@@ -11,6 +11,7 @@
 #include "queue/id.h"
 #include "smtpd/base/io.h"
 #include "smtpd/base/log.h"
+#include "smtpd/ctl.h"
 #include "smtpd/ctl_answer.h"
 #include "smtpd/queue_describe.h"
 
@@ -469,7 +470,7 @@ queue_answer(struct queue_answers *all, const struct msg_ctl_queue *ask, int fd)
 	LIST_INSERT_HEAD(&all->list, a, entry);
 	error = set_filter(a);
 	if (++all->count > ANSWERS_MAX)
-		error = "too many requests at once; try again";
+		error = CTL_BUSY;
 	if (error != NULL)
 		end_with_error(a, error);
 	ev_soon(all->view.ev, &a->task, produce, a);

@@ -11,6 +11,7 @@
 #include "queue/id.h"
 #include "smtpd/base/io.h"
 #include "smtpd/base/log.h"
+#include "smtpd/ctl.h"
 #include "smtpd/ctl_answer.h"
 #include "smtpd/queue_proof.h"
 
@@ -177,7 +178,7 @@ begin(struct answer *a, struct queue_proof *q, const char *what)
 	const char *why;
 
 	if (a->all->count > ANSWERS_MAX)
-		return "too many requests at once; try again";
+		return CTL_BUSY;
 	store = queue_proof_store(q, &why);
 	if (store == NULL)
 		return why;

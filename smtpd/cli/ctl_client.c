@@ -157,7 +157,8 @@ read_answer(FILE *f, ctl_line_fn *fn, void *arg, char why[CTL_WHY_SIZE])
 		len = strcspn(line, "\r\n");
 		line[len] = '\0';
 		if (tells_error(line, len, why))
-			status = CTL_EX_NOTHING;
+			status = strcmp(why, CTL_BUSY) == 0 ? EX_TEMPFAIL
+							    : CTL_EX_NOTHING;
 		else if (strcmp(line, ".") == 0 ||
 		    (fn != NULL && fn(arg, line, len) == -1))
 			status = EX_OK;
