@@ -17,6 +17,25 @@ static struct pki *pki;
 static struct tls_ctx *ctx;
 
 /* The other end, in a thread: a handshake, "hello", then an end. */
+/* Of the server's side; set before a meeting, read after it. */
+static bool renegotiates, was_offered;
+static unsigned hellos;
+
+/* A ClientHello: does it offer a session to resume (RFC 8446 4.2.11)? */
+static int
+on_hello(SSL *ssl, int *alert, void *arg)
+{
+	const unsigned char *data;
+	size_t len;
+
+	(void)alert;
+	(void)arg;
+	hellos++;
+	was_offered =
+	    SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_psk, &data, &len) == 1;
+	return SSL_CLIENT_HELLO_SUCCESS;
+}
+
 struct server {
 	pthread_t thread;
 	SSL_CTX *ctx;
@@ -37,6 +56,9 @@ serve(void *arg)
 	if (SSL_accept(ssl) == 1) {
 		name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 		strlcpy(s->sni, name == NULL ? "" : name, sizeof(s->sni));
+		if (renegotiates && SSL_renegotiate(ssl) == 1 &&
+		    SSL_do_handshake(ssl) == 1)
+			SSL_read(ssl, &byte, 1);
 		SSL_write(ssl, "hello", 5);
 		if (!s->truncate)
 			SSL_shutdown(ssl);
@@ -271,31 +293,81 @@ test_resume(void)
 	struct pki_leaf leaf = { .names = "mx.test", .days = 9 };
 	SSL_CTX *server = pki_server(pki, &leaf);
 	struct tls_target target = { .name = "mx.test" };
+	static const uint8_t digest[32];
+	struct tls_tlsa tlsa = { 3, 1, 1, sizeof(digest), digest };
+	struct tls_ctx *usual = ctx;
 	struct tls_session *session;
+	const char *why;
 	struct meeting m;
 	char text[16];
 	size_t got;
 
-	t_case("tls: a resumed session tells what its full handshake showed");
 	meet(&m, server, &target, false);
 	t_int(read_some(m.tls, m.fd, text, sizeof(text), &got), TLS_STEP_DONE);
 	session = tls_session_take(m.tls);
 	t_true(session != NULL);
 	part(&m);
 	target.resume = session;
+	SSL_CTX_set_client_hello_cb(server, on_hello, NULL);
+
+	t_case("tls: a session is not offered under other TLSA records");
+	target.tlsa = &tlsa;
+	target.tlsa_count = 1;
+	meet(&m, server, &target, false);
+	part(&m);
+	t_true(!was_offered);
+	target.tlsa_count = 0;
+
+	t_case("tls: a session is not offered under another trust store");
+	ctx = tls_ctx_client(NULL, 0, &why);
+	meet(&m, server, &target, false);
+	t_int(m.facts->chain, TLS_CHAIN_UNTRUSTED);
+	part(&m);
+	t_true(!was_offered);
+	tls_ctx_free(ctx);
+	ctx = usual;
+
+	t_case("tls: a session is not offered to another name");
+	target.name = "other.test";
+	meet(&m, server, &target, false);
+	t_true(!m.facts->resumed && !m.facts->name_matches);
+	part(&m);
+	t_true(!was_offered);
+	target.name = "mx.test";
+
+	t_case("tls: a resumed session tells what its full handshake showed");
 	meet(&m, server, &target, false);
 	t_true(m.facts->resumed);
 	t_int(m.facts->chain, TLS_CHAIN_OK);
 	t_true(m.facts->name_matches);
 	t_str(m.facts->names, "mx.test");
 	part(&m);
-
-	t_case("tls: a session is not used for another name");
-	target.name = "other.test";
-	meet(&m, server, &target, false);
-	t_true(!m.facts->resumed && !m.facts->name_matches);
-	part(&m);
+	t_true(was_offered);
 	tls_session_free(session);
+	SSL_CTX_free(server);
+}
+
+static void
+test_renegotiation(void)
+{
+	struct pki_leaf leaf = { .names = "mx.test", .days = 9 };
+	SSL_CTX *server = pki_server(pki, &leaf);
+	struct tls_target target = { .name = "mx.test" };
+	struct meeting m;
+	char text[16];
+	size_t got;
+
+	t_case("tls: there is no renegotiation");
+	SSL_CTX_set_max_proto_version(server, TLS1_2_VERSION);
+	SSL_CTX_set_client_hello_cb(server, on_hello, NULL);
+	renegotiates = true;
+	hellos = 0;
+	meet(&m, server, &target, false);
+	t_int(m.shaken, TLS_STEP_DONE);
+	(void)read_some(m.tls, m.fd, text, sizeof(text), &got);
+	part(&m);
+	t_int(hellos, 1);
+	renegotiates = false;
 	SSL_CTX_free(server);
 }
 
@@ -415,6 +487,7 @@ main(void)
 	test_wildcard();
 	test_dane();
 	test_resume();
+	test_renegotiation();
 	test_end();
 	test_garbage();
 	test_trust();
