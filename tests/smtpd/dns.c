@@ -1,6 +1,7 @@
 #include "smtpd/dns.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,7 +109,9 @@ static void
 keeping(void)
 {
 	struct ev_timer timer = { 0 };
+	struct dns_stats stats;
 	struct world w;
+	char name[32];
 	int i;
 
 	open_world(&w, 1, "127.0.0.1");
@@ -140,6 +143,16 @@ keeping(void)
 	t_int(ask(&w, "fail.example", DNS_A, false), DNS_FAILED);
 	t_int(ask(&w, "fail.example", DNS_A, false), DNS_FAILED);
 	t_int(asked(&w, "fail.example"), 2);
+	t_case("at most 10,000 answers are kept");
+	w.answers = 0;
+	w.wanted = 10100;
+	for (i = 0; i < 10100; i++) {
+		snprintf(name, sizeof(name), "n%d.example", i);
+		dns_ask(w.dns, name, DNS_A, on_answer, &w);
+	}
+	ev_run(w.ev);
+	dns_stats(w.dns, &stats);
+	t_int(stats.kept, 10000);
 	t_case("a thousand questions at once are one query");
 	w.answers = 0;
 	w.wanted = 1000;

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mtasts/fetch.h"
 #include "smtpd/base/log.h"
 #include "smtpd/netaddr.h"
 #include "tests/fakedns.h"
@@ -461,6 +462,83 @@ crowd(struct world *w)
 	t_int(cache_count(sts_cache(w->sts)), 10000);
 }
 
+static size_t opened;
+
+static bool
+count_open(void *arg, const struct sockaddr *addr)
+{
+	(void)arg;
+	(void)addr;
+	opened++;
+	return true;
+}
+
+static bool
+refuse(void *arg, const struct sockaddr *addr)
+{
+	(void)arg;
+	(void)addr;
+	return false;
+}
+
+static enum reason refused;
+
+static void
+on_refused(void *arg, const char *domain, const struct fetch_result *r)
+{
+	(void)arg;
+	(void)domain;
+	refused = r->reason;
+}
+
+static void
+no_watch(void *arg, int fd, unsigned events)
+{
+	(void)arg;
+	(void)fd;
+	(void)events;
+}
+
+static void
+no_timer(void *arg, long ms)
+{
+	(void)arg;
+	(void)ms;
+}
+
+static void
+queue_up(void)
+{
+	struct fetch_hooks hooks = { .watch = no_watch,
+		.timer = no_timer,
+		.may_connect = count_open };
+	struct sockaddr_storage ss;
+	char domain[64];
+	struct fetch *f = fetch_new(&hooks, FETCH_TOTAL_S);
+	const char *why;
+	unsigned i;
+
+	t_case("at most 64 fetches run, the others wait in line");
+	netaddr_parse(&ss, "127.0.0.1", 0, &why);
+	for (i = 0; i < 200; i++) {
+		snprintf(domain, sizeof(domain), "d%u.line.example", i);
+		t_int(fetch_start(f, domain, &ss, 1), 0);
+	}
+	for (i = 0; i < 3; i++)
+		fetch_timeout(f);
+	t_int(opened, 64);
+	fetch_free(f);
+
+	t_case("an address that may not be used is not, whoever found it");
+	hooks.may_connect = refuse;
+	hooks.done = on_refused;
+	f = fetch_new(&hooks, FETCH_TOTAL_S);
+	t_int(fetch_start(f, "a.example", &ss, 1), 0);
+	fetch_timeout(f);
+	t_str(reason_word(refused), "private-address");
+	fetch_free(f);
+}
+
 /* A network of our own, whose port 443 is free. */
 static bool
 have_network(void)
@@ -499,6 +577,7 @@ main(void)
 	hurry(&w);
 	herd(&w);
 	crowd(&w);
+	queue_up();
 	close_world(&w);
 	return t_done();
 }
