@@ -299,11 +299,13 @@ begin(struct fetch *f, struct job *j)
 static void
 launch_more(struct fetch *f)
 {
-	struct job *j;
+	struct job *j, *next;
 
-	while (f->running_count < FETCH_MAX &&
-	    (j = TAILQ_FIRST(&f->waiting)) != NULL)
+	TAILQ_FOREACH_SAFE(j, &f->waiting, entry, next) {
+		if (f->running_count >= FETCH_MAX)
+			break;
 		begin(f, j);
+	}
 }
 
 static bool
