@@ -442,6 +442,7 @@ sts_new(struct ev *ev, struct dns *dns, const struct sts_options *options)
 void
 sts_free(struct sts *s)
 {
+	struct errand *e, *following;
 	struct asker *a, *next;
 
 	if (s == NULL)
@@ -453,8 +454,8 @@ sts_free(struct sts *s)
 	ev_soon_del(s->ev, &s->task);
 	TAILQ_FOREACH_SAFE(a, &s->askers, entry, next)
 		free(a);
-	while (!LIST_EMPTY(&s->errands))
-		end_errand(LIST_FIRST(&s->errands));
+	LIST_FOREACH_SAFE(e, &s->errands, entry, following)
+		end_errand(e);
 	discover_free(s->discover);
 	cache_free(s->cache);
 	free(s);
