@@ -383,16 +383,19 @@ list_files(struct journal *j, int fds[JOURNAL_SYNC_FILES])
 	int count;
 
 	count = 0;
-	for (i = 0; i < j->count; i++) {
-		seg = j->segs[i];
+	for (i = j->count; i > 0; i--) {
+		seg = j->segs[i - 1];
 		if (seg->dead)
 			seg->dead_syncing = true;
-		if (!seg->dirty || count >= JOURNAL_SYNC_FILES - 1)
+		if (!seg->dirty)
 			continue;
 		seg->dirty = false;
 		seg->syncing = true;
 		seg->sync_end = seg->end;
-		fds[count++] = seg->fd;
+		/* The current one comes first. Of others it is the index: their
+		 * records were synced when they were sealed. */
+		if (count < JOURNAL_SYNC_FILES - 1)
+			fds[count++] = seg->fd;
 	}
 	if (j->dir_dirty)
 		fds[count++] = j->dirfd;
@@ -482,7 +485,6 @@ journal_synced(struct journal *j, int error)
 	if (j->sync_lost)
 		return;
 	if (error != 0) {
-		j->dir_dirty = true;
 		journal_fail(j, error);
 		return;
 	}

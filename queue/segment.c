@@ -179,32 +179,6 @@ filter_index(struct journal *j)
 	j->index.len = to;
 }
 
-/* Groups that span several segments do not wait for the owner's sync: only
- * so many files fit in it. */
-static int
-limit_dirty(struct journal *j)
-{
-	struct segment *seg;
-	size_t i, dirty;
-
-	for (i = j->count, dirty = 0; i > 0; i--)
-		if (j->segs[i - 1]->dirty)
-			dirty++;
-	for (i = 0; i < j->count && dirty >= JOURNAL_SYNC_FILES - 2; i++) {
-		seg = j->segs[i];
-		if (!seg->dirty)
-			continue;
-		if (j->disk->fsync(j->disk->arg, seg->fd) == -1) {
-			journal_fail(j, errno);
-			return -1;
-		}
-		seg->dirty = false;
-		seg->synced = seg->end;
-		dirty--;
-	}
-	return 0;
-}
-
 /* An index that is on the disk before its records would vouch for what may
  * never get there: they are synced first. Without one, a restart takes longer,
  * nothing else. */
@@ -220,7 +194,7 @@ seal(struct journal *j)
 	filter_index(j);
 	j->current->dirty = true;
 	(void)segment_seal(j, j->current, &j->index);
-	return limit_dirty(j);
+	return 0;
 }
 
 static int

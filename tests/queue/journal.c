@@ -28,6 +28,8 @@ static struct world {
 	int failed;
 	bool drop;   /* keep() says no */
 	bool scarce; /* no room for a whole segment */
+	int synced[64];
+	int synced_count;
 } w;
 
 static int
@@ -47,6 +49,15 @@ sick_pwrite(void *arg, int fd, const void *bytes, size_t len, int64_t at)
 		return -1;
 	}
 	return disk_real.pwrite(arg, fd, bytes, len, at);
+}
+
+/* For a test of what was synced when. */
+static int
+noted_fsync(void *arg, int fd)
+{
+	if (w.synced_count < 64)
+		w.synced[w.synced_count++] = fd;
+	return disk_real.fsync(arg, fd);
 }
 
 static bool
@@ -126,6 +137,7 @@ begin(void)
 	disk = disk_real;
 	disk.pwrite = sick_pwrite;
 	disk.fallocate = scarce_fallocate;
+	disk.fsync = noted_fsync;
 	w.id_count = 0;
 	w.trouble[0] = '\0';
 	w.j = journal_new(w.dirfd, &disk, SEGMENT, ONCE, &hooks);
@@ -411,6 +423,45 @@ recycled(void)
 	take_down();
 }
 
+static bool
+is_among(int fd, const int *fds, int count)
+{
+	while (count > 0)
+		if (fds[--count] == fd)
+			return true;
+	return false;
+}
+
+static void
+large_group(void)
+{
+	int fds[JOURNAL_SYNC_FILES], count;
+	struct segment *seg;
+	uint64_t pos;
+	size_t i;
+
+	t_case("a group of many segments: each is synced before the group is");
+	set_up();
+	for (i = 0; i < 20; i++)
+		t_int(put(ONCE, i + 1, 8000, &pos), 0);
+	t_true(journal_segments(w.j) > 2 * JOURNAL_SYNC_FILES);
+	t_int(journal_sync_begin(w.j, fds, &count), 1);
+	t_true(is_among(w.dirfd, fds, count));
+	for (i = 0; i < journal_segments(w.j); i++) {
+		seg = journal_segment_at(w.j, i);
+		t_true(is_among(seg->fd, w.synced, w.synced_count) ||
+		    is_among(seg->fd, fds, count));
+	}
+	t_case("... and if it fails, it is void as a whole");
+	journal_synced(w.j, EIO);
+	t_int(put(ONCE, 99, 100, &pos), 0);
+	t_int(commit(), 1);
+	again();
+	t_int(w.id_count, 1);
+	t_int(w.ids[0], 99);
+	take_down();
+}
+
 static void
 scarce(void)
 {
@@ -440,6 +491,7 @@ main(void)
 	failure();
 	damaged();
 	recycled();
+	large_group();
 	scarce();
 	return t_done();
 }
