@@ -507,6 +507,7 @@ static void
 large(void)
 {
 	struct spool_job job;
+	struct spool_sync sync;
 	struct recipient rcpt = { "b@two.example", "", 0 };
 	struct envelope env;
 	struct box b;
@@ -538,6 +539,21 @@ large(void)
 	(void)snprintf(name, sizeof name, "%s/large/%s", b.dir, text);
 	t_int(access(name, F_OK), 0);
 	box_sync(&b);
+	t_int(access(name, F_OK), -1);
+
+	t_case("a large body that could not be synced is refused, and gone");
+	env.id += 4;
+	fd = spool_large_open(b.sp, env.id);
+	t_int(write(fd, "body\n", 5), 5);
+	(void)close(fd);
+	t_int(spool_append_large(b.sp, &env, b.now), 0);
+	t_int(spool_sync_begin(b.sp, &sync, b.now), 1);
+	spool_synced(b.sp, &sync, EIO, b.now);
+	t_int(b.refused_count, 1);
+	box_sync(&b);
+	t_int(box_messages(&b), 0);
+	id_format(env.id, text);
+	(void)snprintf(name, sizeof name, "%s/large/%s", b.dir, text);
 	t_int(access(name, F_OK), -1);
 
 	t_case("one that was never submitted is cleaned up at start");
