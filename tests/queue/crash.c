@@ -166,7 +166,7 @@ check_told(void)
 static void
 live_on(void)
 {
-	int i;
+	int i, j;
 
 	w.dead = false;
 	w.box.refused_count = 0; /* nobody was told */
@@ -174,7 +174,8 @@ live_on(void)
 	for (i = 0; i < 3; i++) {
 		spool_tick(w.box.sp, w.box.now);
 		deliver_all();
-		add("d@three.example", 2500);
+		for (j = 0; j < 6; j++)
+			add("d@three.example", 2500);
 		commit();
 		tidy();
 	}

@@ -30,6 +30,7 @@ static struct world {
 	bool scarce; /* no room for a whole segment */
 	int synced[64];
 	int synced_count;
+	bool unsynced; /* no sync goes well */
 } w;
 
 static int
@@ -55,6 +56,10 @@ sick_pwrite(void *arg, int fd, const void *bytes, size_t len, int64_t at)
 static int
 noted_fsync(void *arg, int fd)
 {
+	if (w.unsynced) {
+		errno = EIO;
+		return -1;
+	}
 	if (w.synced_count < 64)
 		w.synced[w.synced_count++] = fd;
 	return disk_real.fsync(arg, fd);
@@ -459,6 +464,14 @@ large_group(void)
 	again();
 	t_int(w.id_count, 1);
 	t_int(w.ids[0], 99);
+
+	t_case("... which a sync that fails at the end of a segment tells");
+	w.unsynced = true;
+	w.failed = 0;
+	for (i = 0; i < 3 && put(ONCE, i + 1, 8000, &pos) == 0; i++)
+		;
+	t_true(i < 3);
+	t_int(w.failed, 1);
 	take_down();
 }
 

@@ -512,6 +512,7 @@ large(void)
 	struct envelope env;
 	struct box b;
 	char name[128], text[ID_SIZE];
+	uint64_t other;
 	int fd;
 
 	t_case("a large body is a file, gone when the message is");
@@ -534,12 +535,19 @@ large(void)
 	box_reopen(&b);
 	t_int(spool_next(b.sp, b.now, false, &job), 1);
 	t_int(lseek(job.body, 0, SEEK_END), 5);
-	box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
 	id_format(env.id, text);
 	(void)snprintf(name, sizeof name, "%s/large/%s", b.dir, text);
-	t_int(access(name, F_OK), 0);
+	t_int(box_append(&b, "a@one.example", "c@one.example", 0, "x\r\n",
+		  &other),
+	    0);
+	t_int(spool_sync_begin(b.sp, &sync, b.now), 1);
+	box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
+	spool_synced(b.sp, &sync, 0, b.now);
+	t_int(access(name, F_OK), 0); /* its end is not durable yet */
 	box_sync(&b);
 	t_int(access(name, F_OK), -1);
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
 
 	t_case("a large body that could not be synced is refused, and gone");
 	env.id += 4;
@@ -581,6 +589,7 @@ compacted(void)
 	t_case("segments go when their messages are done; what lives moves on");
 	box_init(&b);
 	b.conf.segment = 32768;
+	b.conf.warn_ms = 1000;
 	t_true(box_open(&b));
 	body = calloc(1, 4001);
 	if (body == NULL)
@@ -590,6 +599,9 @@ compacted(void)
 	t_int(spool_next(b.sp, b.now, false, &job), 1);
 	box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_RECIPIENT, "remote-4xx");
 	for (round = 0; round < 40; round++) {
+		if (round == 3)
+			b.now += 2000; /* its notice is in another segment */
+		spool_tick(b.sp, b.now);
 		for (i = 0; i < 7; i++)
 			t_int(box_append(&b, "a@one.example", "b@two.example",
 				  0, body, &id),
@@ -614,6 +626,7 @@ compacted(void)
 	t_int(i, 1);
 	b.now += 1000000;
 	spool_tick(b.sp, b.now);
+	t_int(b.reports[REPORT_DELAY], 1);
 	t_int(spool_next(b.sp, b.now, false, &job), 1);
 	free(body);
 	body = box_read(job.body);
