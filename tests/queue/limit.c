@@ -56,6 +56,7 @@ main(void)
 
 	t_case("a success brings it back");
 	limit_worked(&limit);
+	t_int(limit_width(&limit), 5); /* halved twice */
 	end_all(&limit);
 	t_true(start_all(&limit, NOW + 300002) > 1);
 

@@ -252,7 +252,8 @@ turns(void)
 {
 	struct spool_job job;
 	struct box b;
-	int i, first;
+	int i, first, run;
+	char last = 0;
 
 	t_case("destinations take turns: a large one does not hold up another");
 	box_init(&b);
@@ -268,6 +269,20 @@ turns(void)
 	}
 	t_int(i, 101);
 	t_true(first >= 0 && first <= 10);
+
+	t_case("... not when both work, either");
+	for (i = 0; i < 100; i++)
+		(void)box_mail(&b, "a@one.example",
+		    i < 50 ? "b@large.example" : "b@other.example");
+	for (i = run = 0; i < 90 && run <= 10; i++) {
+		t_int(spool_next(b.sp, b.now, false, &job), 1);
+		run = *job.destination == last ? run + 1 : 1;
+		last = *job.destination;
+		box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
+	}
+	t_true(run <= 10);
+	while (spool_next(b.sp, b.now, false, &job) == 1)
+		box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
 
 	t_case("a rate is kept: no more jobs than it allows in its time");
 	b.rate = 10;
