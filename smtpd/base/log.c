@@ -261,14 +261,16 @@ finish_text(struct log_line *l)
 	l->text[l->len++] = '\n';
 }
 
+/* Not for every line that left: while the reader is slow, each would cost a
+ * copy of all that is held. */
 static void
 close_gap(void)
 {
 	struct held *h = &state.held;
-	size_t i;
 
-	for (i = h->start; i < h->len; i++)
-		h->mem[i - h->start] = h->mem[i];
+	if (h->start < sizeof(h->mem) / 4)
+		return;
+	memmove(h->mem, h->mem + h->start, h->len - h->start);
 	h->len -= h->start;
 	h->start = 0;
 }
