@@ -41,6 +41,7 @@ struct berth {
 	struct lane_job *job; /* under way */
 	struct tls_session *resume;
 	struct ev_timer idle;
+	bool is_idle;
 	bool ready;
 	unsigned served;
 	int64_t began_us; /* its opening; once ready, its job */
@@ -98,6 +99,7 @@ struct lane {
 struct lane_pool {
 	struct lane_pool_options options;
 	size_t sessions;
+	size_t idle_count; /* of them, without work */
 	struct lane_list waiting;
 };
 

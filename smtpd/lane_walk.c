@@ -8,6 +8,8 @@
 #include "smtpd/base/log.h"
 
 #define IDLE_MS 3000          /* a session without work is kept open for */
+#define IDLE_SHORT_MS 300     /* or so long, while many are */
+#define IDLE_MANY 64          /* of this process */
 #define CONNECT_MS 5000       /* patience while other addresses are left */
 #define CONNECT_LAST_MS 30000 /* and for the last one */
 #define WALK_MS 300000        /* for finding a host at all */
@@ -47,13 +49,38 @@ kick_waiting(struct lane_pool *pool)
 	lane_soon(lane);
 }
 
+/* Without work. Each session holds some 50 KiB: of many, few are kept long. */
+static void
+begin_idle(struct berth *b)
+{
+	struct lane_pool *pool = b->lane->pool;
+
+	if (!b->is_idle)
+		pool->idle_count++;
+	b->is_idle = true;
+	ev_timer_set(pool->options.setup->ev, &b->idle,
+	    lane_now(b->lane) +
+		(pool->idle_count > IDLE_MANY ? IDLE_SHORT_MS : IDLE_MS));
+}
+
+static void
+end_idle(struct berth *b)
+{
+	struct lane_pool *pool = b->lane->pool;
+
+	if (b->is_idle)
+		pool->idle_count--;
+	b->is_idle = false;
+	ev_timer_del(pool->options.setup->ev, &b->idle);
+}
+
 /* The session is freed or released. */
 static void
 leave(struct berth *b)
 {
 	struct lane *lane = b->lane;
 
-	ev_timer_del(lane->pool->options.setup->ev, &b->idle);
+	end_idle(b);
 	TAILQ_REMOVE(&lane->berths, b, entry);
 	if (--lane->berth_count == 0)
 		lane->cap = UINT_MAX;
@@ -211,7 +238,7 @@ take_job(struct berth *b)
 			break;
 	if (job == NULL)
 		return false;
-	ev_timer_del(lane->pool->options.setup->ev, &b->idle);
+	end_idle(b);
 	TAILQ_REMOVE(&lane->jobs, job, entry);
 	b->job = job;
 	lane_make_message(job);
@@ -230,8 +257,7 @@ look_for_job(struct berth *b)
 	if (!is_current(b) && b->plan != lane->plan)
 		close_berth(b);
 	else
-		ev_timer_set(lane->pool->options.setup->ev, &b->idle,
-		    lane_now(lane) + IDLE_MS);
+		begin_idle(b);
 	lane_soon(lane);
 }
 

@@ -175,9 +175,13 @@ class Bench:
                                                             "SOA"))
         before = fetched()
         result = self.warm(mta)
-        if fetched() - before < COLD:
-            raise LabError("%s: only %d policies were fetched" % (
-                mta.name, fetched() - before))
+        missing = COLD - (fetched() - before)
+        if missing > COLD // 20:
+            raise LabError("%s: %d policies were not fetched" % (
+                mta.name, missing))
+        if missing > 0:  # its sender gave up on some, and went without
+            print("%s: %d policies were not fetched" % (mta.name, missing),
+                  flush=True)
         return result
 
     def warm(self, mta):
