@@ -74,15 +74,17 @@ route_take_mx(struct route *r, const struct dns_answer *answer, uint16_t port)
 {
 	struct place places[DNS_RECORDS_MAX] = { 0 };
 	struct route_host *h;
-	size_t i;
+	size_t i, most = ROUTE_HOSTS_MAX;
 
+	if (answer->count < most)
+		most = answer->count;
 	for (i = 0; i < answer->count; i++) {
 		places[i].record = &answer->record[i];
 		places[i].lot = arc4random();
 	}
 	qsort(places, answer->count, sizeof(places[0]), by_preference);
-	r->host = xcalloc(ROUTE_HOSTS_MAX, sizeof(r->host[0]));
-	for (i = 0; i < answer->count && r->host_count < ROUTE_HOSTS_MAX; i++) {
+	r->host = xcalloc(most, sizeof(r->host[0]));
+	for (i = 0; i < answer->count && r->host_count < most; i++) {
 		const char *name = mx_name(places[i].record);
 
 		if (is_listed(r, name))
