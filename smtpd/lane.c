@@ -97,7 +97,6 @@ lane_plan_release(struct lane_plan *plan)
 	for (i = 0; i < plan->candidate_count; i++) {
 		free(plan->candidate[i].kept);
 		free(plan->candidate[i].tlsa);
-		tls_session_free(plan->candidate[i].resume);
 	}
 	free(plan->candidate);
 	lane_route_free(plan->route);
@@ -480,6 +479,7 @@ lane_pool_new(const struct lane_pool_options *options)
 	struct lane_pool *pool = xcalloc(1, sizeof(*pool));
 
 	pool->options = *options;
+	pool->resume = lane_resume_new();
 	TAILQ_INIT(&pool->waiting);
 	return pool;
 }
@@ -487,5 +487,8 @@ lane_pool_new(const struct lane_pool_options *options)
 void
 lane_pool_free(struct lane_pool *pool)
 {
+	if (pool == NULL)
+		return;
+	lane_resume_free(pool->resume);
 	free(pool);
 }

@@ -1,6 +1,7 @@
 /*
  * Inside a lane: its state, shared by lane.c (jobs and route), lane_walk.c
- * (hosts and sessions) and lane_tell.c (results). Nobody else includes this.
+ * (hosts and sessions), lane_pace.c, lane_resume.c and lane_tell.c (results).
+ * Nobody else includes this.
  */
 
 #ifndef SMTPD_LANE_PART_H
@@ -17,7 +18,6 @@ struct candidate {
 	const struct sockaddr_storage *addr; /* NULL: the host has none */
 	bool bad;                            /* tried in vain on this walk */
 	struct lane_kept *kept;              /* what went wrong */
-	struct tls_session *resume;
 	struct tls_tlsa *tlsa; /* of the host, as OpenSSL's half wants it */
 };
 
@@ -98,6 +98,7 @@ struct lane {
 
 struct lane_pool {
 	struct lane_pool_options options;
+	struct lane_resume *resume;
 	size_t sessions;
 	size_t idle_count; /* of them, without work */
 	struct lane_list waiting;
@@ -147,6 +148,16 @@ void lane_pace_served(struct berth *);
  * again when it might.
  */
 bool lane_pace_pays(struct lane *, const struct lane_job *);
+
+/* ---- lane_resume.c ---- */
+
+/* TLS sessions that may be resumed, of all lanes of the pool. Never NULL. */
+struct lane_resume *lane_resume_new(void);
+void lane_resume_free(struct lane_resume *);
+/* The host may have given a TLS session meanwhile: keep it. */
+void lane_resume_keep(struct berth *);
+/* One for a connection to that address, the caller's to free, or NULL. */
+struct tls_session *lane_resume_take(struct lane *, const struct candidate *);
 
 /* ---- lane_tell.c ---- */
 

@@ -92,17 +92,9 @@ leave(struct berth *b)
 	lane_soon(lane);
 }
 
-/* In order, and remember the TLS session for the next time. */
 static void
 close_berth(struct berth *b)
 {
-	struct candidate *c = &b->plan->candidate[b->at];
-	struct tls_session *tls = session_take_tls(b->session);
-
-	if (tls != NULL) {
-		tls_session_free(c->resume);
-		c->resume = tls;
-	}
 	session_release(b->session);
 	leave(b);
 }
@@ -159,24 +151,6 @@ tlsa_of(const struct lane_host *host)
 	return tlsa;
 }
 
-/* A TLS session of this address to resume: kept, or of a session in use. */
-static struct tls_session *
-take_resume(struct lane *lane, struct candidate *c)
-{
-	struct tls_session *tls = c->resume;
-	struct berth *b;
-
-	c->resume = NULL;
-	TAILQ_FOREACH(b, &lane->berths, entry) {
-		if (tls != NULL)
-			break;
-		if (b->ready && b->plan == lane->plan &&
-		    &b->plan->candidate[b->at] == c)
-			tls = session_take_tls(b->session);
-	}
-	return tls;
-}
-
 /* False: the pool has none left, the lane is called when it has. */
 static bool
 open_berth(struct lane *lane, size_t at)
@@ -203,7 +177,7 @@ open_berth(struct lane *lane, size_t at)
 	if (c->host->tlsa_count > 0)
 		b->target.tlsa = c->tlsa =
 		    c->tlsa != NULL ? c->tlsa : tlsa_of(c->host);
-	b->target.resume = b->resume = take_resume(lane, c);
+	b->target.resume = b->resume = lane_resume_take(lane, c);
 	TAILQ_INSERT_TAIL(&lane->berths, b, entry);
 	lane->berth_count++;
 	pool->sessions++;
@@ -372,6 +346,7 @@ on_session(void *arg, struct session *s, enum session_event event)
 	case SESSION_READY:
 		b->ready = true;
 		lane_pace_opened(b);
+		lane_resume_keep(b);
 		if (b->plan == b->lane->plan)
 			b->lane->proven = true;
 		lane_soon(b->lane); /* others may open now */
@@ -379,6 +354,7 @@ on_session(void *arg, struct session *s, enum session_event event)
 	case SESSION_RESULT:
 		b->served++;
 		lane_pace_served(b);
+		lane_resume_keep(b);
 		settle_job(b, false);
 		break;
 	case SESSION_ENDED:

@@ -34,8 +34,10 @@ struct tls {
 	struct tls_facts facts;
 };
 
+/* In DER: parsed, the certificates in it would take some ten times the room. */
 struct tls_session {
-	SSL_SESSION *session;
+	uint8_t *der;
+	int der_len;
 	struct tls_ctx *ctx;
 	char *name;
 	struct tls_facts facts;
@@ -201,8 +203,19 @@ may_resume(const struct tls *tls, const struct tls_session *s)
 {
 	return s != NULL && s->ctx == tls->ctx &&
 	    strcasecmp(s->name, tls->name) == 0 &&
-	    s->facts.dane_tried == tls->dane &&
-	    SSL_SESSION_is_resumable(s->session);
+	    s->facts.dane_tried == tls->dane;
+}
+
+static bool
+resume(struct tls *tls, const struct tls_session *s)
+{
+	const unsigned char *der = s->der;
+	SSL_SESSION *session = d2i_SSL_SESSION(NULL, &der, s->der_len);
+	bool ok = session != NULL && SSL_set_session(tls->ssl, session) == 1;
+
+	SSL_SESSION_free(session);
+	tls->facts = s->facts;
+	return ok;
 }
 
 static bool
@@ -217,12 +230,7 @@ set_up(struct tls *tls, const struct tls_target *target, int fd)
 	if (!is_address(target->name) &&
 	    SSL_set_tlsext_host_name(tls->ssl, tls->name) != 1)
 		return false;
-	if (may_resume(tls, target->resume)) {
-		if (SSL_set_session(tls->ssl, target->resume->session) != 1)
-			return false;
-		tls->facts = target->resume->facts;
-	}
-	return true;
+	return !may_resume(tls, target->resume) || resume(tls, target->resume);
 }
 
 struct tls *
@@ -538,18 +546,20 @@ tls_session_take(struct tls *tls)
 {
 	struct tls_session *s;
 
-	if (tls->session == NULL || (s = calloc(1, sizeof(*s))) == NULL)
+	if (tls->session == NULL || !SSL_SESSION_is_resumable(tls->session) ||
+	    (s = calloc(1, sizeof(*s))) == NULL)
 		return NULL;
-	s->name = strdup(tls->name);
-	if (s->name == NULL) {
-		free(s);
-		return NULL;
-	}
-	s->session = tls->session;
-	tls->session = NULL;
 	s->ctx = tls->ctx;
 	s->ctx->refs++;
 	s->facts = tls->facts;
+	s->name = strdup(tls->name);
+	s->der_len = i2d_SSL_SESSION(tls->session, &s->der);
+	SSL_SESSION_free(tls->session);
+	tls->session = NULL;
+	if (s->name == NULL || s->der_len <= 0) {
+		tls_session_free(s);
+		return NULL;
+	}
 	return s;
 }
 
@@ -558,7 +568,7 @@ tls_session_free(struct tls_session *s)
 {
 	if (s == NULL)
 		return;
-	SSL_SESSION_free(s->session);
+	OPENSSL_clear_free(s->der, s->der_len > 0 ? (size_t)s->der_len : 0);
 	tls_ctx_free(s->ctx);
 	free(s->name);
 	free(s);

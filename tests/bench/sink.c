@@ -289,11 +289,16 @@ open_listener(const char *address, uint16_t port)
 	return fd;
 }
 
+/* The next sink is the same host: it resumes the TLS sessions of this one. */
 static bool
 load_certificate(const char *cert, const char *key)
 {
+	static unsigned char ticket_keys[80];
+
 	sink.ctx = SSL_CTX_new(TLS_server_method());
 	return sink.ctx != NULL &&
+	    SSL_CTX_set_tlsext_ticket_keys(sink.ctx, ticket_keys,
+		sizeof ticket_keys) == 1 &&
 	    SSL_CTX_use_certificate_chain_file(sink.ctx, cert) == 1 &&
 	    SSL_CTX_use_PrivateKey_file(sink.ctx, key, SSL_FILETYPE_PEM) == 1;
 }

@@ -118,6 +118,16 @@ on_idle(void *arg, struct lane *lane)
 static const struct lane_ops ops = { on_ask, on_result, on_done, on_idle };
 
 static void
+new_lane(struct world *w, enum tls_level level)
+{
+	struct lane_options lane = { .destination = "test",
+		.domain = "test",
+		.level = level };
+
+	w->lane = lane_new(w->pool, &lane);
+}
+
+static void
 open_world(struct world *w, enum tls_level level, size_t sessions_max)
 {
 	struct lane_pool_options pool = { .setup = &setup,
@@ -125,13 +135,10 @@ open_world(struct world *w, enum tls_level level, size_t sessions_max)
 		.arg = w,
 		.sessions_max = sessions_max,
 		.now = wall_clock };
-	struct lane_options lane = { .destination = "test",
-		.domain = "test",
-		.level = level };
 
 	memset(w, 0, sizeof(*w));
 	w->pool = lane_pool_new(&pool);
-	w->lane = lane_new(w->pool, &lane);
+	new_lane(w, level);
 }
 
 static void
@@ -324,6 +331,39 @@ test_pace(void)
 	t_int(count(world, OUTCOME_DELIVERED), 4);
 	t_int(mx_connections(mx), 4);
 	t_true(mx_resumed(mx) >= 1);
+	close_world(world);
+	mx_stop(mx);
+}
+
+/* One message by a lane of its own. */
+static void
+send_alone(struct world *w, struct mx *mx, enum policy_mode mode)
+{
+	w->next[w->asked] = new_route();
+	w->next[w->asked]->mode = mode;
+	add_host(w->next[w->asked], "mx.test", mx);
+	give(w, 1, 1);
+	finish(w);
+	lane_free(w->lane);
+	new_lane(w, LEVEL_REQUIRE);
+}
+
+static void
+test_resume(void)
+{
+	struct mx_conduct conduct = { .tls = good };
+	struct mx *mx = mx_start(1, 0, &conduct);
+
+	open_world(world, LEVEL_REQUIRE, 100);
+	t_case("lane: a TLS session is resumed when the lane is long gone");
+	send_alone(world, mx, POLICY_ABSENT);
+	t_int(mx_resumed(mx), 0);
+	send_alone(world, mx, POLICY_ABSENT);
+	t_int(mx_resumed(mx), 1);
+	t_case("lane: and never under another policy (RFC 8461 5)");
+	send_alone(world, mx, POLICY_TESTING);
+	t_int(mx_resumed(mx), 1);
+	t_int(count(world, OUTCOME_DELIVERED), 3);
 	close_world(world);
 	mx_stop(mx);
 }
@@ -709,6 +749,7 @@ main(void)
 	setup.allow_count = 1;
 	test_spread();
 	test_pace();
+	test_resume();
 	test_next_host();
 	test_not_elsewhere();
 	test_defer();
