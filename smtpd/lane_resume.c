@@ -107,9 +107,9 @@ lane_resume_new(void)
 void
 lane_resume_free(struct lane_resume *r)
 {
-	struct kept *k;
+	struct kept *k, *next;
 
-	while ((k = TAILQ_FIRST(&r->line)) != NULL)
+	TAILQ_FOREACH_SAFE(k, &r->line, by_age, next)
 		drop(r, k);
 	free(r);
 }
@@ -146,11 +146,13 @@ lane_resume_take(struct lane *lane, const struct candidate *c)
 {
 	struct lane_resume *r = lane->pool->resume;
 	struct tls_session *tls;
-	struct kept want, *k;
+	struct kept want, *k, *next;
 
-	while ((k = TAILQ_FIRST(&r->line)) != NULL &&
-	    k->until_ms <= lane_now(lane))
+	TAILQ_FOREACH_SAFE(k, &r->line, by_age, next) {
+		if (k->until_ms > lane_now(lane))
+			break;
 		drop(r, k);
+	}
 	if (!make_key(want.key, lane, lane->plan->route, c) ||
 	    (k = RB_FIND(kept_tree, &r->tree, &want)) == NULL)
 		return NULL;
