@@ -131,6 +131,7 @@ check: root
 bench: deps
 	@$(MAKE) --no-print-directory -s -j2 all bench-tools
 	@$(PYTHON) tests/bench/bench.py
+	@$(PYTHON) tests/bench/scale.py 100000 1000
 	@$(PYTHON) tests/bench/scale.py
 
 # Installed for another root (DESTDIR), nothing of this system is changed.

@@ -4,21 +4,24 @@
 
 Both spool on the disk that build/ is on, both verify certificates. Rows:
 
+    written   bytes that go to the disk for a message (ours alone)
     accept    durable messages a second from 1, 10 and 50 sessions while
-              nothing is delivered
+              nothing is delivered; how many a bare loop of group commits
+              writes to the same disk, and we accept into memory
     through   messages a second from the first injection to the last delivery
               into a TLS sink, to one domain and to a hundred, with the CPU
               time of all processes of each MTA and its most memory (PSS)
     acks      the same to one domain whose host delays its ACKs
+    default   through, one domain, beside a Postfix that is not tuned
     latency   ms from the 250 of one message to its arrival at the sink, over
-              an open connection and over a new one
+              an open connection and over a new one, beside that Postfix
     cold      seconds for one message each to 1,000 domains with an enforced
               policy each: first with no policy known, then with all; Postfix
               asks postfix-mta-sts-resolver, which is counted with it
-    queued    many deferred in 1,000 domains, then a restart (ours alone)
-
+    due       a start with many due: seconds to the first delivery, and how
+              many come in the first 20 seconds
 The machine's speed drifts: only the ratios of neighbouring runs count, and
-ours against ourselves shows the noise. All but "queued" without arguments.
+ours against ourselves shows the noise. All rows without arguments.
 """
 
 import os
@@ -36,7 +39,7 @@ sys.path.insert(0, TOP + "/tests/lab")
 os.environ["SEALPOST_LAB_MORE"] = "postfix-mta-sts-resolver python3-uvloop"
 
 import web
-from daemon import sealpost
+from daemon import SPOOL
 from lab import Lab
 from mta import Peak, Postfix, Sealpost, cpu_seconds, memory_mib
 from space import LabError, call, in_root, put, wait_until
@@ -48,6 +51,8 @@ COLD = 1000      # domains
 COLD_GROUP = 50  # names a certificate of the policy host
 COLD_ROUNDS = 3  # at most
 SAMPLES = 25     # of latency
+DUE_S = 20
+PORTION = 20000
 
 
 def option(words, name, default):
@@ -94,7 +99,6 @@ class Bench:
         lab.start("connections 20\n")
         self.cert = lab.ca.issue("mx.bench.test")
         self.ours, self.peer = Sealpost(lab), Postfix(lab)
-        wait_until("the peer to listen", lambda: answers(self.peer.port))
 
     def cold_domains(self):
         """Wildcards are their TXT and A records, one file their policies."""
@@ -213,6 +217,23 @@ class Bench:
         for n in SESSIONS:
             self.table("accept, %d session%s" % (n, "s" * (n > 1)),
                        lambda m: self.accept(m, n))
+        self.limit(n)
+
+    def limit(self, n):
+        """Is it the disk that holds us up, or SMTP?"""
+        loop = facts(call([TOP + "/build/tests/bench/loop", "-g", str(n),
+                           "-f", TOP + "/build/bench/loop"]).stdout)["rate"]
+        on_disk = self.accept(self.ours, n)[0]
+        self.ours.stop()
+        call(["mount", "-t", "tmpfs", "-o", "mode=711", "tmpfs", SPOOL])
+        self.ours.start()
+        in_memory = self.accept(self.ours, n)[0]
+        self.ours.stop()
+        call(["umount", SPOOL])
+        self.ours.start()
+        print("group commits of %d, bare: %.0f/s; ours %.0f/s, with the "
+              "spool in memory %.0f/s" % (n, loop, on_disk, in_memory),
+              flush=True)
 
     def row_through(self):
         for n in (1, 100):
@@ -223,10 +244,21 @@ class Bench:
         self.table("through, delayed ACKs",
                    lambda m: self.through(m, 1, "-q"))
 
+    def row_default(self):
+        self.peer.stop()
+        self.peer.start(tuned=False)
+        self.table("through, default", lambda m: self.through(m, 1))
+        self.peer.stop()
+        self.peer.start()
+
     def row_latency(self):
+        self.peer.stop()
+        self.peer.start(tuned=False)
         for cold in (False, True):
             self.table("latency, %s" % ("cold" if cold else "warm"),
                        lambda m: self.latency(m, cold), ", ms")
+        self.peer.stop()
+        self.peer.start()
 
     def row_cold(self):
         for name, measure in (("cold", self.cold), ("warm", self.warm)):
@@ -234,40 +266,36 @@ class Bench:
                        min(self.rounds, COLD_ROUNDS))
         self.peer.heed_none()
 
-    def row_queued(self):
-        """No sink: all are deferred. Then all at once, by a restart."""
-        daemon, count = self.lab.sealpostd, self.queued
-        rate = queue_up(count)
-        wait_until("all to be deferred", self.is_deferred, 60)
-        time.sleep(25)  # what was opened for the attempts is given back
-        pids = self.ours.pids()
-        before, mib = cpu_seconds(pids), memory_mib(pids)
-        time.sleep(5)
-        idle = (cpu_seconds(pids) - before) / 5 * 100
+    def due(self, mta):
+        mta.pile_up(lambda: queue_up(mta.port, self.queued))
+        sink = self.sink(self.queued, seconds=DUE_S)
         began = time.monotonic()
-        sealpost("queue", "--count")
-        asked = time.monotonic() - began
-        print("%d deferred in %d domains: %.0f MiB, idle CPU %.1f %%, "
-              "queue --count %.3f s (accepted at %.0f/s)" % (
-                  count, COLD, mib, idle, asked, rate), flush=True)
-        daemon.stop(30)
-        sink = self.sink(count, seconds=30)
-        began = time.monotonic()
-        daemon.start(ready=False)
-        wait_until("the port", lambda: answers(25), 60)
-        up = time.monotonic() - began
-        sealpost("retry", "all")
-        due, mib = time.monotonic(), memory_mib(self.ours.pids())
-        out = facts(sink.communicate(timeout=60)[0])
-        print("restart with %d: listening after %.2f s, %.0f MiB, first "
-              "delivery %.2f s after retry all, then %.0f/s" % (
-                  count, up, mib, out["first"] - due,
-                  (out["received"] - 1) / (out["last"] - out["first"])),
-              flush=True)
+        mta.start()
+        out = facts(sink.communicate(timeout=DUE_S + 30)[0])
+        mta.clear()
+        return out["first"] - began, out["received"]
 
-    def is_deferred(self):
-        done = sealpost("status", "--json")
-        return '"sending":0' in done.out.replace(" ", "")
+    def row_due(self):
+        ours, peer = self.due(self.ours), self.due(self.peer)
+        print("%d due: the first after %.2f s, Postfix %.2f (%.2f); in %d s "
+              "%.0f, Postfix %.0f (%.1f)" % (
+                  self.queued, ours[0], peer[0], ours[0] / peer[0], DUE_S,
+                  ours[1], peer[1], ours[1] / peer[1]), flush=True)
+
+    def row_written(self):
+        """What the queue process writes, its log apart."""
+        pid, log = self.lab.sealpostd.pids("queue")[0], self.lab.sealpostd.log
+        sink = self.sink(self.count)
+        before, mark = written(pid), os.path.getsize(log)
+        load(self.ours.port, 10, self.count, 1)
+        sink.communicate(timeout=120)
+        time.sleep(1)  # outcomes follow within 100 ms
+        each = (written(pid) - before - os.path.getsize(log) + mark) / \
+            self.count
+        size = int(self.lab.sealpostd.events("accepted")[-1]["size"])
+        print("written for a message of %d bytes, accepted and delivered: "
+              "%.0f, which is %.0f more" % (size, each, each - size),
+              flush=True)
 
     def run(self, rows):
         print("%d rounds of %d messages of 4 KiB; ours / Postfix / ratio; "
@@ -310,12 +338,16 @@ class Client:
         return time.monotonic()
 
 
-def queue_up(count):
+def queue_up(port, count):
     """In portions: call() has its patience."""
-    rates = []
-    for _ in range(0, count, 50000):
-        rates.append(load(25, 50, min(count, 50000), COLD)["rate"])
-    return statistics.mean(rates)
+    for first in range(0, count, PORTION):
+        load(port, 50, min(PORTION, count - first), COLD)
+
+
+def written(pid):
+    """Bytes of all write(2) of the process so far."""
+    with open("/proc/%d/io" % pid) as io:
+        return int(re.search(r"^wchar: (\d+)", io.read(), re.M)[1])
 
 
 def fetched():
@@ -336,20 +368,12 @@ def spools():
         os.chmod(path, 0o755 if name == "postfix" else 0o711)
 
 
-def answers(port):
-    try:
-        with socket.create_connection(("127.0.0.1", port), 1) as sock:
-            return sock.recv(3) == b"220"
-    except OSError:
-        return False
-
-
 def main():
     words = sys.argv[1:]  # a copy: the lab starts the program anew
-    bench = Bench(option(words, "-r", 3), option(words, "-n", 2000),
+    bench = Bench(option(words, "-r", 5), option(words, "-n", 20000),
                   option(words, "-q", 100000))
-    bench.run(words or ["accept", "through", "acks", "latency",
-                               "cold"])
+    bench.run(words or ["written", "accept", "through", "acks", "default",
+                        "latency", "cold", "due"])
 
 
 main()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -96,6 +97,18 @@ class Sealpost:
     def clear(self):
         sealpost("remove", "all", "--yes", seconds=300)
 
+    def pile_up(self, fill):
+        """Call fill() while nothing is delivered, then stop."""
+        self.deliver(False)
+        fill()
+        self.stop()
+
+    def stop(self):
+        self.lab.sealpostd.stop(30)
+
+    def start(self):
+        self.lab.sealpostd.start()
+
     def forget(self):
         """Start anew, knowing no policy."""
         self.lab.sealpostd.stop(30)
@@ -104,7 +117,7 @@ class Sealpost:
 
 
 class Postfix:
-    """The peer, tuned: more processes, reused connections, no delays."""
+    """The peer; tuned: more processes, reused connections, no delays."""
 
     name, port = "postfix", 2525
 
@@ -114,14 +127,34 @@ class Postfix:
         server = mx.Postfix(lab.net)
         spool = in_root("/var/spool/postfix")
         server.make_spool(spool)
-        put(in_root("/etc/postfix/main.cf"), PEER_CF)
         with open("/etc/ssl/certs/ca-certificates.crt") as bundle:
             put(in_root("/etc/ssl/certs/lab.pem"), bundle.read())
-        put(in_root("/etc/postfix/master.cf"),
-            mx.MASTER_CF + "127.0.0.1:2525 inet n - n - 200 smtpd\n")
-        self.master = lab.net.start(
+        self.start()
+
+    def start(self, tuned=True, sends=True):
+        """With Debian's defaults unless tuned; or a queue that only grows."""
+        put(in_root("/etc/postfix/main.cf"),
+            PEER_CF + (TUNED_CF if tuned else ""))
+        put(in_root("/etc/postfix/master.cf"), "".join(
+            line + "\n" for line in mx.MASTER_CF.splitlines()
+            if sends or not line.startswith("qmgr ")) +
+            "127.0.0.1:2525 inet n - n - %s smtpd\n" % (
+                "200" if tuned else "-"))
+        self.master = self.lab.net.start(
             "host", "/run/lab/peer.log", "/usr/lib/postfix/sbin/master",
             "-d", "-c", "/etc/postfix")
+        wait_until("the peer to listen", lambda: listens(self.port))
+
+    def stop(self):
+        family = children([self.master.pid])
+        for p in family:
+            try:
+                os.kill(p, signal.SIGTERM)
+            except ProcessLookupError:
+                pass
+        self.master.wait(30)
+        wait_until("the peer to end", lambda: not any(
+            os.path.exists("/proc/%d" % p) for p in family), 30)
 
     def pids(self):
         # nsenter and chroot become master by exec.
@@ -139,6 +172,12 @@ class Postfix:
 
     def clear(self):
         self.lab.net.run("host", "postsuper", "-d", "ALL", check=False)
+
+    def pile_up(self, fill):
+        self.stop()
+        self.start(sends=False)
+        fill()
+        self.stop()
 
     def forget(self):
         """Start anew, knowing no policy but asking for them from now on."""
@@ -182,7 +221,9 @@ smtp_tls_security_level = secure
 smtp_tls_secure_cert_match = nexthop, dot-nexthop, hostname
 smtp_tls_CAfile = /tmp/ca/good/ca.pem
 smtp_tls_session_cache_database = btree:/var/lib/postfix/smtp_scache
-smtp_tls_connection_reuse = yes
+"""
+
+TUNED_CF = """smtp_tls_connection_reuse = yes
 smtp_connection_cache_on_demand = yes
 default_process_limit = 200
 qmgr_message_active_limit = 40000
