@@ -130,6 +130,9 @@ client_give_up(struct client *c, enum trouble_kind kind, const struct reply *r,
 
 	if (c->step == STEP_ENDED)
 		return STEP_ENDED;
+	if (stage == STAGE_STARTTLS &&
+	    (kind == TROUBLE_LOST || kind == TROUBLE_TIMEOUT))
+		c->security = CLIENT_UNANSWERED;
 	trouble_judge(&t->trouble, stage, kind, r, detail);
 	if (r != NULL)
 		reply_show(r, t->reply, sizeof t->reply);

@@ -60,6 +60,7 @@ enum client_security {
 	CLIENT_IN_CLEAR,    /* CLIENT_TLS_CLEAR, or nothing known yet */
 	CLIENT_NOT_OFFERED, /* STARTTLS is not in the reply to EHLO */
 	CLIENT_REFUSED,     /* it was answered with anything but 220 */
+	CLIENT_UNANSWERED,  /* the peer left, or was silent, instead */
 	CLIENT_SECURE       /* the handshake was reported complete */
 };
 

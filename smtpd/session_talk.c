@@ -128,6 +128,7 @@ stage_of(const struct session *s)
 	case CLIENT_REFUSED:
 		return TLS_REFUSED;
 	case CLIENT_IN_CLEAR:
+	case CLIENT_UNANSWERED: /* has ended */
 		break;
 	}
 	return TLS_CLEAR;
@@ -270,6 +271,8 @@ client_over(struct session *s)
 		in_full(s);
 	else if (!s->go && client_security(s->client) == CLIENT_REFUSED)
 		without_tls(s, TLS_REFUSED, t->reply, t->reply);
+	else if (!s->go && client_security(s->client) == CLIENT_UNANSWERED)
+		without_tls(s, TLS_FAILED, "", t->trouble.detail);
 	else
 		session_end_told(s, t);
 }

@@ -170,7 +170,7 @@ on_starttls(struct guest *g)
 
 	if (c->starttls != NULL) {
 		say(g, c->starttls);
-		return 0;
+		return c->starttls[0] == '\0' ? -1 : 0;
 	}
 	snprintf(text, sizeof(text), "220 go ahead\r\n%s",
 	    c->inject != NULL ? c->inject : "");

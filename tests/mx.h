@@ -24,7 +24,7 @@ struct mx_conduct {
 	SSL_CTX *tls; /* certificate; NULL: no STARTTLS offered */
 	const char *greeting;
 	const char *ehlo;     /* further lines, "250-SIZE 100\r\n" */
-	const char *starttls; /* reply to STARTTLS instead of 220 */
+	const char *starttls; /* reply to STARTTLS instead of 220; "": close */
 	const char *inject;   /* sent right behind that 220 */
 	enum mx_handshake handshake;
 	const char *mail;

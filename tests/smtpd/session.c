@@ -180,6 +180,9 @@ static const struct attack attacks[] = {
 	{ "STARTTLS refused, 502", NO_FAULT,
 	    { .starttls = "502 never heard of\r\n" },
 	    REASON_STARTTLS_NOT_SUPPORTED, "502 never" },
+	{ "closed instead of an answer to STARTTLS", NO_FAULT,
+	    { .starttls = "" }, REASON_VALIDATION_FAILURE,
+	    "starttls: the connection was lost" },
 	{ "certificate of another name", NAME, { 0 },
 	    REASON_CERTIFICATE_HOST_MISMATCH, "evil.test, not for mx.test" },
 	{ "certificate expired", EXPIRED, { 0 }, REASON_CERTIFICATE_EXPIRED,
@@ -342,6 +345,8 @@ test_clear(void)
 		    1 },
 		{ "refused", { .starttls = "454 no\r\n" }, true,
 		    REASON_STARTTLS_NOT_SUPPORTED, 2 },
+		{ "not answered", { .starttls = "" }, true,
+		    REASON_VALIDATION_FAILURE, 2 },
 		{ "handshake fails", { .handshake = MX_GARBAGE }, true,
 		    REASON_VALIDATION_FAILURE, 2 },
 	};
