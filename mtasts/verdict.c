@@ -109,6 +109,8 @@ cert_fault(const struct cert_facts *cert, enum demand demand)
 static enum reason
 tls_fault(const struct verdict_facts *f, enum demand demand)
 {
+	if (f->stage == TLS_FAILED_FIRST)
+		return REASON_VALIDATION_FAILURE;
 	if (demand == DEMAND_NOTHING)
 		return REASON_NONE;
 	switch (f->stage) {
@@ -118,6 +120,7 @@ tls_fault(const struct verdict_facts *f, enum demand demand)
 	case TLS_REFUSED:
 		return REASON_STARTTLS_NOT_SUPPORTED;
 	case TLS_FAILED:
+	case TLS_FAILED_FIRST:
 	case TLS_CLEAR:
 		return REASON_VALIDATION_FAILURE;
 	case TLS_DONE:

@@ -45,12 +45,13 @@ enum mx_origin {
 
 /* How far the conversation has come. */
 enum tls_stage {
-	TLS_BEFORE,      /* the host is not yet contacted */
-	TLS_NOT_OFFERED, /* its EHLO reply lacks STARTTLS */
-	TLS_REFUSED,     /* it answered STARTTLS with anything but 220 */
-	TLS_FAILED,      /* the handshake did not complete */
-	TLS_CLEAR,       /* second connection, after VERDICT_RETRY_CLEAR */
-	TLS_DONE         /* handshake complete; "cert" is filled in */
+	TLS_BEFORE,       /* the host is not yet contacted */
+	TLS_NOT_OFFERED,  /* its EHLO reply lacks STARTTLS */
+	TLS_REFUSED,      /* it answered STARTTLS with anything but 220 */
+	TLS_FAILED,       /* the handshake did not complete */
+	TLS_FAILED_FIRST, /* nor that of a host that never speaks in clear */
+	TLS_CLEAR,        /* second connection, after VERDICT_RETRY_CLEAR */
+	TLS_DONE          /* handshake complete; "cert" is filled in */
 };
 
 /* What verifying the chain against the trust store gave, names aside. */

@@ -114,7 +114,8 @@ session_no_handshake(struct session *s, const char *words)
 		in_full(s);
 		return;
 	}
-	without_tls(s, TLS_FAILED, "", words);
+	without_tls(s, s->target.implicit_tls ? TLS_FAILED_FIRST : TLS_FAILED,
+	    "", words);
 }
 
 static enum tls_stage

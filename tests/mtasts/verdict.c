@@ -188,6 +188,9 @@ static const struct {
 { "opportunistic: a broken handshake: a fresh connection in clear",
   { OPP, ABS, 0, 0, DANE_NONE, MX_INSECURE, TLS_FAILED, NO_CERT },
   "clear - none insecure validation-failure -" },
+{ "opportunistic: a broken handshake where there is no clear to go back to",
+  { OPP, ABS, 0, 0, DANE_NONE, MX_VIA, TLS_FAILED_FIRST, NO_CERT },
+  "skip validation-failure none secure - -" },
 { "opportunistic: that fresh connection is used",
   { OPP, ABS, 0, 0, DANE_NONE, MX_INSECURE, TLS_CLEAR, NO_CERT },
   "go - none insecure validation-failure -" },
@@ -274,7 +277,7 @@ expected(const struct verdict_facts *f)
 		return proved(f) ? VERDICT_GO : VERDICT_SKIP;
 	if (f->stage == TLS_DONE)
 		return VERDICT_GO;
-	if (f->dane == DANE_UNUSABLE)
+	if (f->dane == DANE_UNUSABLE || f->stage == TLS_FAILED_FIRST)
 		return VERDICT_SKIP;
 	return f->stage == TLS_REFUSED || f->stage == TLS_FAILED
 	    ? VERDICT_RETRY_CLEAR
@@ -382,7 +385,7 @@ combination(unsigned n, struct verdict_facts *f)
 	next(&n, 2, &v[3]);
 	next(&n, 4, &v[4]);
 	next(&n, 3, &v[5]);
-	next(&n, 6, &v[6]);
+	next(&n, 7, &v[6]);
 	next(&n, 4, &v[7]);
 	next(&n, 2, &v[8]);
 	next(&n, 2, &v[9]);
@@ -415,7 +418,7 @@ walk(size_t property)
 			t_row("first at combination %u: %s", n, show(&v));
 	}
 	t_int(broken, 0);
-	t_int(n, 3 * 5 * 2 * 2 * 4 * 3 * 6 * 4 * 2 * 2);
+	t_int(n, 3 * 5 * 2 * 2 * 4 * 3 * 7 * 4 * 2 * 2);
 }
 
 static void

@@ -490,6 +490,20 @@ test_login(void)
 	t_true(strstr(mx_heard(mx), "STARTTLS") == NULL);
 	mx_stop(mx);
 
+	t_case("session: implicit TLS that fails has no clear to fall back on");
+	conduct.handshake = MX_GARBAGE;
+	mx = mx_start(1, 0, &conduct);
+	target = target_of(mx);
+	target.via = target.implicit_tls = true;
+	target.facts.level = LEVEL_OPPORTUNISTIC;
+	o = (struct owner){ .send = 1 };
+	run(&o, &target);
+	t_true(o.ended && !o.ready);
+	t_str(reason_word(o.fault.trouble.reason), "validation-failure");
+	t_int(mx_connections(mx), 1);
+	conduct.handshake = MX_SHAKE;
+	mx_stop(mx);
+
 	t_case("session: credentials stay here if the host is not proved");
 	conduct.implicit = false;
 	conduct.tls = certs[UNTRUSTED];
