@@ -150,6 +150,16 @@ fixed_host(char *text, size_t size, const struct explain_exception_args *a)
 	    dane ? "DANE binds" : "the policy binds", a->destination);
 }
 
+/* Records that are all unusable demand TLS, but no proof (RFC 7672 2.2). */
+static bool
+dane_binds(const struct explain_exception_args *a)
+{
+	if (a->dane == DANE_UNUSABLE)
+		return a->reason == REASON_STARTTLS_NOT_SUPPORTED ||
+		    a->reason == REASON_VALIDATION_FAILURE;
+	return a->dane != DANE_NONE;
+}
+
 /* Only the level asks for a policy; without it the host may do. */
 static bool
 is_for_strict(const struct explain_exception_args *a)
@@ -181,8 +191,8 @@ explain_exception(char *text, size_t size,
 	/* A damaged copy of a policy is replaced without anyone's help. */
 	else if (!reason_is_tls(a->reason) || a->mode == POLICY_UNKNOWN)
 		return;
-	else if (a->mode == POLICY_ENFORCE || a->dane != DANE_NONE)
+	else if (a->mode == POLICY_ENFORCE || dane_binds(a))
 		fixed_host(text, size, a);
-	else
+	else if (a->level != LEVEL_OPPORTUNISTIC)
 		opportunistic(text, size, a);
 }
