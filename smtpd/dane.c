@@ -1,5 +1,7 @@
 #include "smtpd/dane.h"
 
+#include <openssl/err.h>
+#include <openssl/x509.h>
 #include <stdbool.h>
 
 #define HEAD_SIZE 3 /* usage, selector, matching type */
@@ -25,12 +27,36 @@ is_length_right(const struct dane_record *r)
 	}
 }
 
+/* Is that which is to match in full a certificate, or a public key? */
+static bool
+is_data_right(const struct dane_record *r)
+{
+	const unsigned char *at = r->data;
+	EVP_PKEY *key = NULL;
+	X509 *cert = NULL;
+	bool right;
+
+	if (r->matching != 0)
+		return true;
+	if (r->selector == 0)
+		cert = d2i_X509(NULL, &at, r->len);
+	else
+		key = d2i_PUBKEY(NULL, &at, r->len);
+	right = at == r->data + r->len &&
+	    (key != NULL || X509_get0_pubkey(cert) != NULL);
+	EVP_PKEY_free(key);
+	X509_free(cert);
+	ERR_clear_error();
+	return right;
+}
+
 /* RFC 7672 3.1.3: usages 0 and 1 are of no use between mail hosts. */
 static bool
 is_usable(const struct dane_record *r)
 {
 	return (r->usage == USAGE_TA || r->usage == USAGE_EE) &&
-	    r->selector <= SELECTOR_MAX && is_length_right(r);
+	    r->selector <= SELECTOR_MAX && is_length_right(r) &&
+	    is_data_right(r);
 }
 
 static void

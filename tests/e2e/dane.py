@@ -128,6 +128,12 @@ row("pkixbad", "unusable records, and web PKI fails",
 row("short", "a digest of the wrong length is unusable",
     delivered("webpki", route="secure"), hosts=[Host(tlsa=[
         "3 1 1 abcdef"])])
+row("garble", "what should be a certificate or a key is none: unusable",
+    delivered("webpki", route="secure"), hosts=[Host(tlsa=[
+        "3 0 0 deadbeef", "2 1 0 " + "ab" * 91])])
+row("garbled", "and so it is beside a record that does not fit",
+    deferred("tlsa-invalid"), hosts=[Host(tlsa=[
+        "3 0 0 deadbeef", record(3, 1, 1, wrong=True)])])
 row("unmatch", "an unknown matching type is unusable",
     delivered("webpki", route="secure"), hosts=[Host(tlsa=[
         "3 1 9 " + "ab" * 32])])

@@ -267,6 +267,7 @@ kinds(void)
 #define D32 \
 	"0123456789abcdef0123456789abcdef" \
 	"0123456789abcdef0123456789abcdef"
+#define ED25519 "302a300506032b6570032100" /* and 32 bytes: a key */
 #define TLSA(bytes, len) "c00c 0034 0001 0000003c " len bytes
 
 static const struct {
@@ -280,11 +281,17 @@ static const struct {
 	    TLSA("030101" D32, "0023"), 1, "usable 1" },
 	{ "DANE-TA, certificate, SHA-512 (RFC 7672 3.1.2)", "81a0",
 	    TLSA("020002" D32 D32, "0043"), 1, "usable 1" },
-	{ "an exact match (RFC 6698 2.1.3)", "81a0",
-	    TLSA("030000"
+	{ "an exact match of a key (RFC 6698 2.1.3)", "81a0",
+	    TLSA("030100" ED25519 D32, "002f"), 1, "usable 1" },
+	{ "an exact match with a byte too many", "81a0",
+	    TLSA("030100" ED25519 D32 "00", "0030"), 1, "unusable 0" },
+	{ "an exact match of what is no certificate (RFC 6698 4.1)", "81a0",
+	    TLSA("030000" ED25519 D32, "002f"), 1, "unusable 0" },
+	{ "a key that is none beside a digest", "81a0",
+	    TLSA("030100"
 		 "3082",
-		"0005"),
-	    1, "usable 1" },
+		"0005") TLSA("030101" D32, "0023"),
+	    2, "usable 1" },
 	{ "an exact match of nothing", "81a0", TLSA("030000", "0003"), 1,
 	    "unusable 0" },
 	{ "PKIX-TA and PKIX-EE are unusable (RFC 7672 3.1.3)", "81a0",
