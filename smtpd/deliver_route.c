@@ -39,6 +39,8 @@ deliver_route_new(const struct msg_route *m)
 	(void)strlcpy(r->dsn, m->dsn, sizeof(r->dsn));
 	(void)strlcpy(r->detail, m->detail, sizeof(r->detail));
 	(void)strlcpy(r->policy_id, m->policy_id, sizeof(r->policy_id));
+	(void)strlcpy(r->next_hop, m->next_hop, sizeof(r->next_hop));
+	(void)strlcpy(r->expanded, m->expanded, sizeof(r->expanded));
 	return r;
 }
 

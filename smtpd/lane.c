@@ -145,7 +145,9 @@ same_route(const struct lane_route *a, const struct lane_route *b)
 {
 	size_t i;
 
-	if (!same_policy(a, b) || a->host_count != b->host_count)
+	if (!same_policy(a, b) || a->host_count != b->host_count ||
+	    strcmp(a->next_hop, b->next_hop) != 0 ||
+	    strcmp(a->expanded, b->expanded) != 0)
 		return false;
 	for (i = 0; i < a->host_count; i++)
 		if (!same_host(&a->host[i], &b->host[i]))

@@ -37,7 +37,7 @@ struct lane_tlsa {
 
 struct lane_host {
 	char name[256];
-	char tlsa_base[256]; /* second name for DANE-TA; "": none */
+	char tlsa_base[256]; /* where its TLSA records stand; "": at "name" */
 	bool matches;        /* a pattern of the policy */
 	enum dane_state dane;
 	enum mx_origin origin;
@@ -60,6 +60,7 @@ struct lane_route {
 	char policy_id[33];
 	int64_t policy_fetched;    /* seconds since 1970; 0: no policy */
 	uint8_t policy_sha256[32]; /* of its file; zero: not known */
+	char next_hop[256], expanded[256]; /* names for DANE-TA; "": none */
 	uint32_t lifetime_ms;
 	struct lane_host *host; /* owned */
 	size_t host_count;

@@ -56,7 +56,8 @@ add_tlsa(struct buf *b, const struct lane_tlsa *t)
 	buf_add(b, t->data, t->len);
 }
 
-/* Destination, level, policy, host, its TLSA records, address and port. */
+/* Destination, level, policy, host, its TLSA records and the names that they
+ * permit, address and port. */
 static bool
 make_key(uint8_t key[TLS_SHA256_SIZE], const struct lane *lane,
     const struct lane_route *route, const struct candidate *c)
@@ -76,6 +77,8 @@ make_key(uint8_t key[TLS_SHA256_SIZE], const struct lane *lane,
 	add_text(&b, netaddr_text((const void *)c->addr, addr));
 	add_text(&b, dane_word(c->host->dane));
 	add_text(&b, c->host->tlsa_base);
+	add_text(&b, route->next_hop);
+	add_text(&b, route->expanded);
 	for (i = 0; i < c->host->tlsa_count; i++)
 		add_tlsa(&b, &c->host->tlsa[i]);
 	tls_sha256(buf_bytes(&b), buf_len(&b), key);

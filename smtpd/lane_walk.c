@@ -126,8 +126,9 @@ set_target(struct berth *b)
 	t->host_words = c->host->detail;
 	t->policy_words = route->detail;
 	t->tlsa_count = c->host->tlsa_count;
-	t->tlsa_base =
-	    c->host->tlsa_base[0] != '\0' ? c->host->tlsa_base : NULL;
+	t->tlsa_base = c->host->tlsa_base;
+	t->also[0] = route->next_hop;
+	t->also[1] = route->expanded;
 	t->auth = lane->has_auth ? &lane->auth : NULL;
 	t->connect_ms = lane_next(b->plan, b->at + 1) < b->plan->candidate_count
 	    ? CONNECT_MS

@@ -250,7 +250,8 @@ send_head(struct ipc *ipc, uint64_t ask, const struct route *r, uint32_t hosts)
 	strlcpy(m.dsn, r->status == ROUTE_OK ? "" : reason_dsn(r->reason),
 	    sizeof(m.dsn));
 	strlcpy(m.policy_id, r->policy_id, sizeof(m.policy_id));
-	strlcpy(m.policy_domain, r->policy_domain, sizeof(m.policy_domain));
+	strlcpy(m.next_hop, r->next_hop, sizeof(m.next_hop));
+	strlcpy(m.expanded, r->expanded, sizeof(m.expanded));
 	MSG_SEND(ipc, route, &m, -1);
 }
 

@@ -262,8 +262,7 @@ on_tlsa_expanded(void *arg, const struct dns_answer *answer)
 		on_tlsa(v, answer);
 		return;
 	}
-	strlcpy(h->tlsa_base, v->ask->is_via ? "" : v->ask->r.domain,
-	    sizeof(h->tlsa_base));
+	h->tlsa_base[0] = '\0';
 	ask_tlsa(v, h->name, on_tlsa);
 }
 
@@ -301,8 +300,6 @@ on_host(void *arg, const struct host_addrs *found)
 		ask_tlsa(v, found->name, on_tlsa_expanded);
 		return;
 	}
-	strlcpy(h->tlsa_base, a->is_via ? "" : a->r.domain,
-	    sizeof(h->tlsa_base));
 	ask_tlsa(v, h->name, on_tlsa);
 }
 
@@ -361,6 +358,8 @@ on_mx(void *arg, const struct dns_answer *answer)
 			    "it accepts no mail (null MX, RFC 7505)");
 			break;
 		}
+		strlcpy(a->r.next_hop, a->r.domain, sizeof(a->r.next_hop));
+		strlcpy(a->r.expanded, answer->name, sizeof(a->r.expanded));
 		route_take_mx(&a->r, answer, PORT_SMTP);
 		ask_hosts(a);
 		break;

@@ -43,8 +43,8 @@ struct route_host {
 	struct dane_record tlsa[DANE_RECORDS_MAX]; /* usable ones */
 	size_t tlsa_count;
 	uint8_t *tlsa_data; /* where their data lies; owned */
-	/* The second name for DANE-TA: where secure CNAMEs led, or the
-	 * next-hop domain (RFC 7672 3.2.2). */
+	/* Where secure CNAMEs led, if the records stand there (RFC 7672
+	 * 2.2.3); else "". */
 	char tlsa_base[DNS_NAME_SIZE];
 };
 
@@ -63,6 +63,9 @@ struct route {
 	time_t fetched, expires;
 	enum reason policy_trouble;
 	char policy_detail[FLIGHT_DETAIL_SIZE];
+	/* The domain, and where CNAMEs led from it to its MX records: further
+	 * names for DANE-TA (RFC 7672 3.2.2); "" where there are none. */
+	char next_hop[DNS_NAME_SIZE], expanded[DNS_NAME_SIZE];
 	bool mx_secure;       /* the MX answer was authenticated */
 	uint32_t lifetime_ms; /* how long this may serve */
 	size_t host_count;

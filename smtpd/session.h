@@ -51,7 +51,8 @@ struct session_target {
 	const char *host_words, *policy_words;
 	const struct tls_tlsa *tlsa; /* usable records */
 	size_t tlsa_count;
-	const char *tlsa_base;            /* second name for DANE-TA, or NULL */
+	const char *tlsa_base; /* "base" and "also" of struct tls_target */
+	const char *also[TLS_ALSO_MAX];
 	const struct client_auth *auth;   /* log in first; NULL: do not */
 	const struct tls_session *resume; /* of this very host, address and
 					     verdict context; or NULL */

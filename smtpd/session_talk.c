@@ -202,7 +202,8 @@ session_start_tls(struct session *s)
 {
 	struct tls_target target = {
 		.name = s->target.name,
-		.also = s->target.tlsa_base,
+		.base = s->target.tlsa_base,
+		.also = { s->target.also[0], s->target.also[1] },
 		.tlsa = s->target.tlsa,
 		.tlsa_count = s->target.tlsa_count,
 		.resume = s->no_resume ? NULL : s->target.resume,

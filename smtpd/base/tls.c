@@ -171,6 +171,20 @@ is_address(const char *name)
 	return ip != NULL;
 }
 
+static bool
+is_given(const char *name)
+{
+	return name != NULL && name[0] != '\0';
+}
+
+/* RFC 7672 8.1: SNI is the TLSA base domain where there are records. */
+static const char *
+server_name(const struct tls_target *target)
+{
+	return target->tlsa_count > 0 && is_given(target->base) ? target->base
+								: target->name;
+}
+
 /* RFC 7672 3.1: records of usage 2 and 3; others are not usable here. */
 static bool
 set_dane(struct tls *tls, const struct tls_target *target)
@@ -179,12 +193,16 @@ set_dane(struct tls *tls, const struct tls_target *target)
 	size_t i;
 	int added = 0;
 
-	if (SSL_dane_enable(tls->ssl, target->name) != 1)
+	if (SSL_dane_enable(tls->ssl, server_name(target)) != 1)
 		return false;
 	SSL_set_hostflags(tls->ssl, NAME_FLAGS);
 	SSL_dane_set_flags(tls->ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
-	if (target->also != NULL && SSL_add1_host(tls->ssl, target->also) != 1)
+	if (SSL_add1_host(tls->ssl, target->name) != 1)
 		return false;
+	for (i = 0; i < TLS_ALSO_MAX; i++)
+		if (is_given(target->also[i]) &&
+		    SSL_add1_host(tls->ssl, target->also[i]) != 1)
+			return false;
 	for (i = 0; i < target->tlsa_count; i++) {
 		r = &target->tlsa[i];
 		if (r->usage != 2 && r->usage != 3)
@@ -228,7 +246,7 @@ set_up(struct tls *tls, const struct tls_target *target, int fd)
 	if (target->tlsa_count > 0 && !set_dane(tls, target))
 		return false;
 	if (!is_address(target->name) &&
-	    SSL_set_tlsext_host_name(tls->ssl, tls->name) != 1)
+	    SSL_set_tlsext_host_name(tls->ssl, server_name(target)) != 1)
 		return false;
 	return !may_resume(tls, target->resume) || resume(tls, target->resume);
 }

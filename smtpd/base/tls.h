@@ -22,6 +22,7 @@ struct tls;         /* one stream */
 struct tls_session; /* a session to resume, with what authenticated it */
 
 #define TLS_TEXT_SIZE 64
+#define TLS_ALSO_MAX 2
 
 /* One usable TLSA record (RFC 6698 2.1). */
 struct tls_tlsa {
@@ -62,9 +63,12 @@ struct tls_facts {
 /* How a stream to a mail host is to be set up. */
 struct tls_target {
 	const char *name; /* reference name and SNI: A-labels, no final dot */
-	const char *also; /* second reference name for DANE-TA, or NULL */
 	const struct tls_tlsa *tlsa; /* usable records, or NULL */
 	size_t tlsa_count;
+	/* With records: SNI, and a reference name for DANE-TA, where that is
+	 * not "name" (the TLSA base domain, RFC 7672 2.2.3); NULL, "": none. */
+	const char *base;
+	const char *also[TLS_ALSO_MAX];   /* more names for DANE-TA; likewise */
 	const struct tls_session *resume; /* or NULL */
 };
 

@@ -173,7 +173,9 @@ next_address(struct check_host *h)
 	t->policy_words = h->check->route.policy_detail;
 	t->tlsa = h->host.tlsa_count > 0 ? h->tlsa : NULL;
 	t->tlsa_count = h->host.tlsa_count;
-	t->tlsa_base = h->host.tlsa_base[0] != '\0' ? h->host.tlsa_base : NULL;
+	t->tlsa_base = h->host.tlsa_base;
+	t->also[0] = h->check->route.next_hop;
+	t->also[1] = h->check->route.expanded;
 	t->connect_ms = CONNECT_MS;
 	t->tag = h->host.name;
 	h->session = session_new(&h->check->setup, t, on_session, h);

@@ -272,10 +272,30 @@ test_dane(void)
 	meet(&m, server, &target, false);
 	t_true(!m.facts->dane_matches);
 	part(&m);
-	target.also = "mx.test"; /* the next-hop domain */
+	target.also[1] = "mx.test"; /* the next-hop domain */
 	meet(&m, server, &target, false);
 	t_true(m.facts->dane_matches);
 	part(&m);
+	t_str(m.server.sni, "other.test");
+	target.also[1] = NULL;
+
+	t_case("dane: the TLSA base domain is a name, and SNI (RFC 7672 8.1)");
+	target.base = "mx.test";
+	meet(&m, server, &target, false);
+	t_true(m.facts->dane_matches && !m.facts->name_matches);
+	part(&m);
+	t_str(m.server.sni, "mx.test");
+	target.name = "mx.test";
+	target.base = "other.test";
+	meet(&m, server, &target, false);
+	t_true(m.facts->dane_matches && m.facts->name_matches);
+	part(&m);
+	t_str(m.server.sni, "other.test");
+	target.tlsa_count = 0; /* web PKI knows one name */
+	meet(&m, server, &target, false);
+	part(&m);
+	t_str(m.server.sni, "mx.test");
+	target.tlsa_count = 1;
 
 	t_case("dane: records of other usages alone are not usable here");
 	tlsa.usage = 1;

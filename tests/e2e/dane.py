@@ -185,6 +185,20 @@ row("cnameta", "usage 2 takes the name that a CNAME leads to",
         cname="real.cnameta" + S, tlsa=[
             record(2, 0, 1, at="real.cnameta" + S)],
         cert=lambda lab, n: lab.bad_ca.issue("real.cnameta" + S))])
+row("cnhop", "and the next-hop domain as well (3.2.2)", delivered(**DANE),
+    hosts=[Host(cname="real.cnhop" + S, cert=own_domain, tlsa=[
+        record(2, 0, 1, at="real.cnhop" + S)])])
+row("cndom", "the domain is a CNAME: usage 2 takes its name",
+    delivered(**DANE), hosts=[Host(
+        "mx.cntarget" + S, tlsa=[record(2, 0, 1)],
+        cert=lambda lab, n: lab.bad_ca.issue("cndom" + S))], mx=[], records=[
+            ("cndom" + S, "CNAME", "cntarget" + S + "."),
+            ("cntarget" + S, "MX", "10 mx.cntarget" + S + ".")])
+row("cndom2", "and the name that the CNAME leads to",
+    delivered(**DANE), hosts=[Host(
+        "mx.cntarget2" + S, tlsa=[record(2, 0, 1)], cert=own_domain)], mx=[],
+    records=[("cndom2" + S, "CNAME", "cntarget2" + S + "."),
+             ("cntarget2" + S, "MX", "10 mx.cntarget2" + S + ".")])
 row("cnameout", "a CNAME out of the signed world ends DANE",
     delivered("webpki", route="secure"), hosts=[Host(
         cname="out.t.example", tlsa=[record(3, 1, 1, wrong=True)])])
@@ -237,6 +251,14 @@ def start(lab):
 
 
 table.cases()
+
+
+@case("SNI is the name that bears the records (RFC 7672 8.1)")
+def _(lab):
+    for name, sni in (("cname", "real.cname"), ("cnameown", "mx.cnameown"),
+                      ("u311", "mx.u311")):
+        snis = table.scene.all[name].hosts[0].sinks[0].snis
+        equal(set(snis), {sni + S})
 
 
 @case("details tell what failed, and what goes past it")
