@@ -83,11 +83,12 @@ dane_judge(const struct dns_answer *answer,
 		return DANE_FAILED;
 	case DNS_NODATA:
 	case DNS_NXDOMAIN:
-		return DANE_NONE;
 	case DNS_OK:
 		break;
 	}
-	if (!answer->secure)
+	if (!answer->believed)
+		return DANE_FAILED;
+	if (answer->status != DNS_OK || !answer->secure)
 		return DANE_NONE;
 	for (i = 0; i < answer->count && *count < DANE_RECORDS_MAX; i++) {
 		if (answer->record[i].len < HEAD_SIZE)

@@ -47,6 +47,7 @@ struct question {
 	size_t server;     /* that is being asked */
 	unsigned attempts; /* made */
 	unsigned refusals; /* SERVFAIL and the like, among them */
+	bool denied;       /* one of them by a resolver that is believed */
 	const char *why;   /* of the last refusal; NULL: none */
 	struct waiters waiters;
 	struct dns_answer *answer; /* a reference; NULL: none (yet) */
@@ -253,7 +254,8 @@ settle(struct question *q, struct dns_answer *answer)
 	struct dns *d = q->dns;
 
 	answer->refs = 1;
-	answer->secure = answer->secure && d->server[q->server].believed;
+	answer->believed = d->server[q->server].believed;
+	answer->secure = answer->secure && answer->believed;
 	q->answer = answer;
 	if (answer->secure)
 		d->stats.secure++;
@@ -278,6 +280,26 @@ attempts_max(const struct dns *d)
 	return all > ATTEMPTS_MIN ? all : ATTEMPTS_MIN;
 }
 
+/*
+ * SERVFAIL may mean that DNSSEC proves the data wrong (RFC 4035 5.5): one that
+ * does not validate, or is not believed, has no say in it after that.
+ */
+static bool
+may_ask(const struct question *q, size_t server)
+{
+	return !q->denied || q->dns->server[server].believed;
+}
+
+static unsigned
+count_to_ask(const struct question *q)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < q->dns->server_count; i++)
+		count += may_ask(q, i);
+	return count;
+}
+
 /* No answer, or a refusal: ask the next resolver, or give up. */
 static void
 try_next(struct question *q, const char *refusal)
@@ -287,11 +309,17 @@ try_next(struct question *q, const char *refusal)
 
 	if (refusal != NULL) {
 		q->why = refusal;
-		again = again && ++q->refusals < d->server_count;
+		if (!q->denied && d->server[q->server].believed) {
+			q->denied = true;
+			q->refusals = 0;
+		}
+		again = again && ++q->refusals < count_to_ask(q);
 	} else
 		d->server[q->server].avoid_ms = ev_now(d->ev) + AVOID_MS;
 	if (again) {
-		q->server = (q->server + 1) % d->server_count;
+		do
+			q->server = (q->server + 1) % d->server_count;
+		while (!may_ask(q, q->server));
 		send_attempt(q);
 	} else if (q->why != NULL)
 		settle(q, no_answer(q, DNS_FAILED, q->why));
@@ -360,6 +388,7 @@ send_more(struct dns *d)
 		d->sent++;
 		q->attempts = 0;
 		q->refusals = 0;
+		q->denied = false;
 		q->why = NULL;
 		q->server = first_choice(d);
 		send_attempt(q);

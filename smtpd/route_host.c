@@ -153,7 +153,8 @@ route_host_tlsa(struct route_host *h, const struct dns_answer *answer)
 	h->dane = dane_judge(answer, usable, &count);
 	if (h->dane == DANE_FAILED)
 		snprintf(h->detail, sizeof(h->detail), "its TLSA records: %s",
-		    answer->why);
+		    answer->why[0] != '\0' ? answer->why
+					   : "no trusted resolver answered");
 	if (h->tlsa_count > 0 || count == 0)
 		return; /* nothing, or judged before by the same answer */
 	for (i = 0; i < count; i++)

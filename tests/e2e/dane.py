@@ -219,6 +219,8 @@ row("mxout", "an unsigned domain with an MX in a signed one: no DANE",
     hosts=[Host("mx.mxout" + S, tlsa=[record(3, 1, 1, wrong=True)])])
 row("bogus", "a bogus domain", deferred("dns-error"), zone="bog.example",
     hosts=[Host(real=False)])
+row("forged", "a bogus domain whose MX would take the mail",
+    deferred("dns-error"), zone="bog.example")
 row("bogushost", "an MX in a bogus zone is passed over",
     delivered(mx="mx2.bogushost" + S, **DANE), hosts=[
         Host("mx.there.bog.example", 5, real=False),
@@ -278,14 +280,16 @@ def _(lab):
     equal(said, [])
 
 
-def relay_dns(address):
+def relay_dns(address, port=53, checks=True):
     """A resolver at this address: what it hears goes to the real one."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind((address, 53))
+    sock.bind((address, port))
 
     def serve():
         while True:
             query, who = sock.recvfrom(4096)
+            if not checks:  # CD: give me what does not validate as well
+                query = query[:3] + bytes([query[3] | 0x10]) + query[4:]
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
                 out.settimeout(5)
                 try:
@@ -316,6 +320,23 @@ def _(lab):
             equal(code == 0, kind == "delivered", c["verdict"])
             sealpost("remove", "all", "--yes")
     lab.sealpostd.configure(table.scene.conf())
+
+
+@case("what one that validates refuses, one that does not cannot give")
+def _(lab):
+    relay_dns("192.0.2.10", 5353, checks=False)
+    lax = "resolver 192.0.2.10 port 5353\n"
+    for resolvers, want in ((lax, "delivered"),
+                            ("resolver 127.0.0.1\n" + lax, "deferred")):
+        equal(lab.sealpostd.stop(), 0)
+        lab.sealpostd.configure(resolvers + table.scene.conf())
+        lab.sealpostd.start()
+        table.scene.send("forged")
+        equal(table.scene.event("forged")["event"], want)
+        sealpost("remove", "all", "--yes")
+    equal(lab.sealpostd.stop(), 0)
+    lab.sealpostd.configure(table.scene.conf())
+    lab.sealpostd.start()
 
 
 @case("a resolver that does not validate: DANE is off, said once, loudly")

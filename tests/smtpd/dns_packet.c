@@ -328,11 +328,16 @@ dane(void)
 		t_case(tlsas[i].sentence);
 		a = one(DNS_TLSA, tlsas[i].flags, tlsas[i].records,
 		    tlsas[i].count);
+		a->believed = true;
 		state = dane_judge(a, usable, &n);
 		snprintf(text, sizeof(text), "%s %zu", dane_word(state), n);
 		t_str(text, tlsas[i].want);
 		free(a);
 	}
+	t_case("that there are none is believed of a trusted resolver only");
+	a = one(DNS_TLSA, "8180", "", 0);
+	t_int(dane_judge(a, usable, &n), DANE_FAILED);
+	free(a);
 	t_case("a time-out skips the host (RFC 7672 2.1.2)");
 	a = dns_answer_empty("example.net", DNS_TIMEOUT, "");
 	t_int(dane_judge(a, usable, &n), DANE_FAILED);
