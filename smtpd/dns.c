@@ -198,6 +198,14 @@ keep(struct dns *d, struct question *q)
 		drop(d, oldest);
 }
 
+static uint32_t
+seconds_left(const struct question *q)
+{
+	int64_t left_ms = q->until_ms - ev_now(q->dns->ev);
+
+	return left_ms > 0 ? (uint32_t)(left_ms / 1000) : 0;
+}
+
 /* Tell one question's waiters; a callback may ask again, even the same. */
 static void
 tell(struct dns *d, struct question *q)
@@ -209,7 +217,9 @@ tell(struct dns *d, struct question *q)
 	STAILQ_INIT(&q->waiters);
 	answer->refs++;
 	leave_list(d, q);
-	if (!q->is_kept)
+	if (q->is_kept)
+		answer->ttl_s = seconds_left(q);
+	else
 		drop(d, q);
 	for (w = STAILQ_FIRST(&waiters); w != NULL; w = next) {
 		next = STAILQ_NEXT(w, entry);

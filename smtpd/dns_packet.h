@@ -52,7 +52,7 @@ struct dns_answer {
 	enum dns_status status;
 	bool secure;              /* authenticated data, and believed */
 	bool believed;            /* dns.c's: from one whose AD counts */
-	uint32_t ttl_s;           /* how long it may be kept; 0: not */
+	uint32_t ttl_s;           /* how long it may be kept yet; 0: not */
 	unsigned cnames;          /* links followed */
 	char name[DNS_NAME_SIZE]; /* where they led; else the name asked */
 	const char *why;          /* of DNS_FAILED; a constant, else "" */

@@ -245,8 +245,7 @@ on_tlsa(void *arg, const struct dns_answer *answer)
 	struct route_host *h = &v->ask->r.host[v->index];
 
 	route_host_tlsa(h, answer);
-	if (h->dane == DANE_FAILED || h->dane == DANE_USABLE)
-		shorten(v->ask, answer->ttl_s);
+	shorten(v->ask, answer->ttl_s);
 	host_is_done(v);
 }
 
@@ -262,6 +261,7 @@ on_tlsa_expanded(void *arg, const struct dns_answer *answer)
 		on_tlsa(v, answer);
 		return;
 	}
+	shorten(v->ask, answer->ttl_s);
 	h->tlsa_base[0] = '\0';
 	ask_tlsa(v, h->name, on_tlsa);
 }

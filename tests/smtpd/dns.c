@@ -34,6 +34,7 @@ struct world {
 	unsigned answers, wanted;
 	enum dns_status status;
 	bool secure;
+	uint32_t ttl_s;
 	size_t count;
 	char data[64];
 };
@@ -45,6 +46,7 @@ on_answer(void *arg, const struct dns_answer *a)
 
 	w->status = a->status;
 	w->secure = a->secure;
+	w->ttl_s = a->ttl_s;
 	w->count = a->count;
 	w->data[0] = '\0';
 	if (a->count > 0)
@@ -135,6 +137,10 @@ keeping(void)
 	ev_run(w.ev);
 	ask(&w, "one.example", DNS_A, false);
 	t_int(asked(&w, "one.example"), 2);
+	t_case("what is kept tells what is left of its TTL");
+	t_int(ask(&w, "a.example", DNS_A, false), DNS_OK);
+	t_true(w.ttl_s < 60);
+	t_int(asked(&w, "a.example"), 2);
 	t_case("negative answers are kept (RFC 2308)");
 	t_int(ask(&w, "no.example", DNS_A, false), DNS_NXDOMAIN);
 	t_int(ask(&w, "no.example", DNS_A, false), DNS_NXDOMAIN);

@@ -83,6 +83,12 @@ static const struct fakedns_row rows[] = {
 	{ "signed.example", DNS_A, "192.0.2.30", AD, 60 },
 	{ "_25._tcp.signed.example", DNS_TLSA, SHA, AD, 60 },
 	{ "mute.example", DNS_MX, NULL, FAKE_SILENT, 0 },
+	{ "long.example", DNS_MX, "10 mx.long.example", AD, 900 },
+	{ "mx.long.example", DNS_A, "192.0.2.31", AD, 900 },
+	{ "mx.long.example", DNS_AAAA, "2001:db8::31", AD, 900 },
+	{ "bare.example", DNS_MX, "10 mx.bare.example", 0, 900 },
+	{ "mx.bare.example", DNS_A, "192.0.2.32", 0, 900 },
+	{ "mx.bare.example", DNS_AAAA, "2001:db8::32", 0, 900 },
 };
 
 struct world {
@@ -94,6 +100,7 @@ struct world {
 	struct host_allow allow;
 	struct netaddr_net net;
 	char text[4096];
+	uint32_t lifetime_ms;
 };
 
 static void
@@ -143,6 +150,7 @@ on_route(void *arg, const struct route *r)
 	struct world *w = arg;
 	size_t i;
 
+	w->lifetime_ms = r->lifetime_ms;
 	snprintf(w->text, sizeof(w->text), "%s %s%s", words[r->status],
 	    mode_word(r->mode), r->reason != REASON_NONE ? " " : "");
 	add(w->text, sizeof(w->text), reason_word(r->reason));
@@ -387,6 +395,13 @@ main(void)
 		t_case(cases[i].sentence);
 		t_str(ask(&w, cases[i].destination), cases[i].want);
 	}
+	t_case(
+	    "a route serves as long as its answers do, five minutes at most");
+	ask(&w, "bare.example");
+	t_int(w.lifetime_ms, 300000);
+	t_case("\"no TLSA records\" is one of those answers (RFC 2308)");
+	ask(&w, "long.example");
+	t_true(w.lifetime_ms <= 60000);
 	policies(&w);
 	t_case("a resolver that is silent ends in a deferral");
 	t_str(ask(&w, "mute.example"), "defer absent dns-error");
