@@ -13,7 +13,8 @@
 #define ATTEMPTS_MIN 4 /* in all, however few resolvers */
 #define AVOID_MS 30000 /* a resolver that did not answer, if others do */
 #define KEPT_MAX 10000 /* answers */
-#define SENT_MAX 250   /* at once: what a socket's buffer holds of answers */
+#define KEPT_SIZE_MAX (16U << 20) /* bytes of them */
+#define SENT_MAX 250 /* at once: what a socket's buffer holds of answers */
 
 struct server {
 	struct dns_channel channel;
@@ -63,6 +64,7 @@ struct dns {
 	struct question_tree tree;
 	struct question_list use, waiting, ready;
 	size_t sent;
+	size_t kept_size; /* bytes of kept answers */
 	struct ev_task task;
 	struct dns_stats stats;
 };
@@ -141,6 +143,7 @@ leave_kept(struct dns *d, struct question *q)
 {
 	TAILQ_REMOVE(&d->use, q, use);
 	d->stats.kept--;
+	d->kept_size -= q->answer->size;
 	q->is_kept = false;
 }
 
@@ -187,15 +190,21 @@ dns_free(struct dns *d)
 static void
 keep(struct dns *d, struct question *q)
 {
-	struct question *oldest = TAILQ_FIRST(&d->use);
+	struct question *oldest, *next;
 
 	q->until_ms = ev_now(d->ev) + (int64_t)q->answer->ttl_s * 1000;
 	q->is_kept = true;
 	TAILQ_INSERT_TAIL(&d->use, q, use);
 	d->stats.kept++;
-	if (oldest != NULL && oldest->place == PLACE_NONE &&
-	    (d->stats.kept > KEPT_MAX || oldest->until_ms < ev_now(d->ev)))
+	d->kept_size += q->answer->size;
+	TAILQ_FOREACH_SAFE(oldest, &d->use, use, next) {
+		if (oldest == q || oldest->place != PLACE_NONE ||
+		    (d->stats.kept <= KEPT_MAX &&
+			d->kept_size <= KEPT_SIZE_MAX &&
+			oldest->until_ms >= ev_now(d->ev)))
+			break;
 		drop(d, oldest);
+	}
 }
 
 static uint32_t

@@ -429,6 +429,7 @@ join(struct builder *b)
 		free(b->bytes);
 		return NULL;
 	}
+	a->size = head + b->used;
 	bytes = (uint8_t *)a + head;
 	if (b->used > 0)
 		memcpy(bytes, b->bytes, b->used);

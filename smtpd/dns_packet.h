@@ -57,6 +57,7 @@ struct dns_answer {
 	char name[DNS_NAME_SIZE]; /* where they led; else the name asked */
 	const char *why;          /* of DNS_FAILED; a constant, else "" */
 	unsigned refs;            /* dns.c's own */
+	size_t size;              /* bytes of the piece of memory */
 	size_t count;
 	struct dns_record record[]; /* as the answer orders them */
 };

@@ -77,6 +77,20 @@ open_world(struct world *w, int fakes, const char *address)
 		abort();
 }
 
+/* Ask this resolver instead. */
+static void
+point_to(struct world *w, const struct fakedns *fake)
+{
+	struct dns_server server = { 0 };
+	const char *why;
+
+	dns_free(w->dns);
+	netaddr_parse(&server.addr, "127.0.0.1", fakedns_port(fake), &why);
+	w->dns = dns_new(w->ev, &server, 1, &why);
+	if (w->dns == NULL)
+		abort();
+}
+
 static void
 close_world(struct world *w)
 {
@@ -170,6 +184,38 @@ keeping(void)
 	close_world(&w);
 }
 
+/* Answers of 60 KB each: what is kept of them stays within 16 MiB. */
+static void
+large(void)
+{
+	static char text[60001], name[300][16];
+	static struct fakedns_row huge[300];
+	struct dns_stats stats;
+	struct world w;
+	size_t i;
+
+	memset(text, 'x', sizeof(text) - 1);
+	for (i = 0; i < nitems(huge); i++) {
+		snprintf(name[i], sizeof(name[i]), "n%zu.example", i);
+		huge[i] =
+		    (struct fakedns_row){ name[i], DNS_TXT, text, FAKE_TC, 60 };
+	}
+	open_world(&w, 1, "127.0.0.1");
+	fakedns_stop(w.fake[0]);
+	w.fake[0] = fakedns_start(huge, nitems(huge));
+	point_to(&w, w.fake[0]);
+	t_case("at most 16 MiB of answers are kept, the newest");
+	for (i = 0; i < nitems(huge); i++)
+		t_int(ask(&w, name[i], DNS_TXT, false), DNS_OK);
+	dns_stats(w.dns, &stats);
+	t_true(stats.kept > 250 && stats.kept < 280);
+	ask(&w, name[i - 1], DNS_TXT, false);
+	t_int(fakedns_asked(w.fake[0], name[i - 1], DNS_TXT), 2);
+	ask(&w, name[0], DNS_TXT, false);
+	t_int(fakedns_asked(w.fake[0], name[0], DNS_TXT), 4);
+	close_world(&w);
+}
+
 static void
 transport(void)
 {
@@ -233,6 +279,7 @@ main(void)
 {
 	log_init("test", 2, false, false);
 	keeping();
+	large();
 	transport();
 	belief();
 	return t_done();
