@@ -155,11 +155,53 @@ same_route(const struct lane_route *a, const struct lane_route *b)
 	return true;
 }
 
+static const struct candidate *
+find_candidate(const struct lane_plan *plan, const struct candidate *like)
+{
+	const struct candidate *c = plan->candidate;
+	size_t i;
+
+	for (i = 0; i < plan->candidate_count; i++, c++)
+		if (c->addr != NULL && like->addr != NULL &&
+		    strcmp(c->host->name, like->host->name) == 0 &&
+		    netaddr_same_host((const void *)c->addr,
+			(const void *)like->addr))
+			return c;
+	return NULL;
+}
+
+/*
+ * A walk goes on where its route is told once more, in another order: what
+ * could not be reached is not tried again before the rest. What is found
+ * without contact is found again.
+ */
+static void
+carry_over(const struct lane_plan *from, struct lane_plan *to)
+{
+	const struct candidate *old;
+	struct candidate *c = to->candidate;
+	size_t i;
+
+	for (i = 0; i < to->candidate_count; i++, c++) {
+		old = find_candidate(from, c);
+		if (old == NULL || !old->bad || old->kept == NULL ||
+		    old->kept->is_verdict ||
+		    old->kept->trouble.reason == REASON_MAIL_LOOP)
+			continue;
+		c->bad = true;
+		c->kept = xcalloc(1, sizeof(*c->kept));
+		*c->kept = *old->kept;
+	}
+}
+
 static void
 use_plan(struct lane *lane, struct lane_plan *plan)
 {
 	struct lane_job *job;
 
+	if (lane->walk_began_ms != 0 && lane->plan != NULL &&
+	    same_policy(lane->plan->route, plan->route))
+		carry_over(lane->plan, plan);
 	lane_plan_release(lane->plan);
 	lane->plan = plan;
 	lane->proven = false;
@@ -278,7 +320,8 @@ run(void *arg)
 	if (lane->asking)
 		return;
 	if (lane->plan == NULL || lane->refresh ||
-	    lane_now(lane) >= lane->plan->expires_ms) {
+	    (lane_now(lane) >= lane->plan->expires_ms &&
+		!lane_is_opening(lane))) {
 		ask(lane);
 		return;
 	}
@@ -319,6 +362,8 @@ lane_answer(struct lane *lane, struct lane_route *route)
 	lane->asking = lane->second_look = false;
 	ev_timer_del(lane->pool->options.setup->ev, &lane->patience);
 	lane_soon(lane);
+	if (second_look)
+		lane->walk_began_ms = 0;
 	if (second_look && same_policy(plan->route, route))
 		fail_waiting(lane, lane_fail_everywhere);
 	if (!second_look && plan != NULL && same_route(plan->route, route)) {
@@ -375,6 +420,7 @@ lane_renew(struct lane *lane)
 {
 	lane_plan_release(lane->plan);
 	lane->plan = NULL;
+	lane->walk_began_ms = 0;
 	lane->proven = lane->second_look = false;
 	lane_close_idle(lane, true);
 	lane_soon(lane);

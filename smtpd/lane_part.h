@@ -84,13 +84,13 @@ struct lane {
 	struct berths berths;
 	size_t berth_count;
 	unsigned width;
-	unsigned cap; /* what the host bears, if less */
-	bool proven;  /* some session of the plan became ready */
-	int64_t walk_began_ms;
-	int64_t open_us;      /* what the last opening took */
-	int64_t serve_us;     /* a job, in the mean; 0: none yet */
-	struct ev_timer pace; /* when another session may pay */
-	unsigned serial;      /* of sessions, for their names in the log */
+	unsigned cap;          /* what the host bears, if less */
+	bool proven;           /* some session of the plan became ready */
+	int64_t walk_began_ms; /* of the walk under way; 0: none is */
+	int64_t open_us;       /* what the last opening took */
+	int64_t serve_us;      /* a job, in the mean; 0: none yet */
+	struct ev_timer pace;  /* when another session may pay */
+	unsigned serial;       /* of sessions, for their names in the log */
 	struct ev_task run;
 	struct ev_timer rest;
 	bool freed;
@@ -127,6 +127,8 @@ void lane_walk(struct lane *);
 void lane_close_idle(struct lane *, bool all);
 /* Close everything; jobs under way return to the queue of the lane. */
 void lane_close_all(struct lane *);
+/* Is a session of the plan in use on its way to be ready? */
+bool lane_is_opening(const struct lane *);
 /* The first candidate from "from" on that is not bad, or candidate_count. */
 size_t lane_next(const struct lane_plan *, size_t from);
 /* The first candidate behind "at" of another host. */

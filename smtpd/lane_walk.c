@@ -12,7 +12,7 @@
 #define IDLE_MANY 64          /* of this process */
 #define CONNECT_MS 5000       /* patience while other addresses are left */
 #define CONNECT_LAST_MS 30000 /* and for the last one */
-#define WALK_MS 300000        /* for finding a host at all */
+#define WALK_MS 1800000       /* for finding a host at all */
 #define AGAIN_MAX 3           /* times that a connection may be gone */
 
 static void on_session(void *arg, struct session *, enum session_event);
@@ -190,13 +190,14 @@ open_berth(struct lane *lane, size_t at)
 
 /* ---- jobs for sessions ---- */
 
+/* One that took longer to open than its route lives serves once. */
 static bool
 is_current(const struct berth *b)
 {
 	const struct lane *lane = b->lane;
 
 	return b->plan == lane->plan && !lane->asking && !lane->refresh &&
-	    lane_now(lane) < b->plan->expires_ms;
+	    (lane_now(lane) < b->plan->expires_ms || b->served == 0);
 }
 
 /* Give it a job that it may serve; false: there is none. */
@@ -348,8 +349,10 @@ on_session(void *arg, struct session *s, enum session_event event)
 		b->ready = true;
 		lane_pace_opened(b);
 		lane_resume_keep(b);
-		if (b->plan == b->lane->plan)
+		if (b->plan == b->lane->plan) {
 			b->lane->proven = true;
+			b->lane->walk_began_ms = 0;
+		}
 		lane_soon(b->lane); /* others may open now */
 		break;
 	case SESSION_RESULT:
@@ -377,6 +380,12 @@ count_opening(const struct lane *lane)
 		if (!b->ready && b->plan == lane->plan)
 			count++;
 	return count;
+}
+
+bool
+lane_is_opening(const struct lane *lane)
+{
+	return count_opening(lane) > 0;
 }
 
 static bool
