@@ -120,6 +120,8 @@ pki_server(const struct pki *pki, const struct pki_leaf *leaf)
 	must(ctx != NULL && key != NULL, "server");
 	cert = new_cert(key, leaf->common != NULL ? leaf->common : "nobody",
 	    leaf->days);
+	if (leaf->seconds > 0)
+		X509_gmtime_adj(X509_getm_notAfter(cert), leaf->seconds);
 	issuer = leaf->own ? cert : pki->root;
 	X509_set_issuer_name(cert, X509_get_subject_name(issuer));
 	if (leaf->names != NULL)

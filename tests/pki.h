@@ -22,7 +22,8 @@ struct pki_leaf {
 	const char *common; /* CN, or NULL */
 	int days;           /* left; negative: expired since */
 	int no_tls13;
-	int own; /* signed by itself */
+	int own;     /* signed by itself */
+	int seconds; /* left, instead of days, if positive */
 };
 
 /* A server's context; free with SSL_CTX_free(). */

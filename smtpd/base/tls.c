@@ -455,6 +455,17 @@ tell_peer(struct tls *tls)
 	tell_leaf(tls, leaf);
 }
 
+/* The certificate's time has passed since the full handshake. */
+static void
+expire(struct tls_facts *f)
+{
+	if (f->chain == TLS_CHAIN_OK)
+		f->chain = TLS_CHAIN_EXPIRED;
+	/* Usage 3 ignores dates, usage 2 does not (RFC 7672 3.1). */
+	if (f->tlsa[0] == '2')
+		f->dane_matches = false;
+}
+
 static void
 tell_facts(struct tls *tls)
 {
@@ -463,8 +474,8 @@ tell_facts(struct tls *tls)
 
 	if (!SSL_session_reused(tls->ssl))
 		tell_peer(tls);
-	else if (f->chain == TLS_CHAIN_OK && f->not_after < time(NULL))
-		f->chain = TLS_CHAIN_EXPIRED;
+	else if (f->not_after < time(NULL))
+		expire(f);
 	f->resumed = SSL_session_reused(tls->ssl);
 	group = SSL_group_to_name(tls->ssl,
 	    (int)SSL_get_negotiated_group(tls->ssl));

@@ -367,6 +367,50 @@ test_resume(void)
 	SSL_CTX_free(server);
 }
 
+/* DANE-EE knows no dates, DANE-TA does, resumed or not (RFC 7672 3.1). */
+static void
+test_resume_late(void)
+{
+	struct pki_leaf leaf = { .names = "mx.test", .seconds = 2 };
+	SSL_CTX *server = pki_server(pki, &leaf);
+	struct tls_session *session[3];
+	uint8_t ee[32], ta[32];
+	struct tls_tlsa tlsa[3] = { { 0 }, { 2, 1, 1, 32, ta },
+		{ 3, 1, 1, 32, ee } };
+	struct tls_target target = { .name = "mx.test" };
+	struct meeting m;
+	char text[16];
+	size_t got;
+	int i;
+
+	pki_root_spki(pki, ta);
+	pki_spki(server, ee);
+	for (i = 0; i < 3; i++) {
+		target.tlsa = &tlsa[i];
+		target.tlsa_count = i > 0;
+		meet(&m, server, &target, false);
+		(void)read_some(m.tls, m.fd, text, sizeof(text), &got);
+		t_true(m.facts->chain == TLS_CHAIN_OK &&
+		    m.facts->dane_matches == (i > 0));
+		session[i] = tls_session_take(m.tls);
+		part(&m);
+	}
+	sleep(3);
+	t_case("tls: a session resumed after its certificate's time");
+	for (i = 0; i < 3; i++) {
+		target.tlsa = &tlsa[i];
+		target.tlsa_count = i > 0;
+		target.resume = session[i];
+		meet(&m, server, &target, false);
+		t_true(m.facts->resumed);
+		t_int(m.facts->chain, TLS_CHAIN_EXPIRED);
+		t_true(m.facts->dane_matches == (i == 2));
+		part(&m);
+		tls_session_free(session[i]);
+	}
+	SSL_CTX_free(server);
+}
+
 static void
 test_renegotiation(void)
 {
@@ -507,6 +551,7 @@ main(void)
 	test_wildcard();
 	test_dane();
 	test_resume();
+	test_resume_late();
 	test_renegotiation();
 	test_end();
 	test_garbage();
