@@ -90,6 +90,8 @@ configure(SSL_CTX *c)
 	SSL_CTX_set_mode(c,
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* Else one read lasts as long as tickets come (RFC 8446 4.6.1). */
+	SSL_CTX_clear_mode(c, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_read_ahead(c, 1);
 	SSL_CTX_set_max_cert_list(c, CERT_LIST_MAX);
 	SSL_CTX_set_verify_depth(c, DEPTH_MAX);
@@ -154,6 +156,7 @@ tls_ctx_lend_trust(const struct tls_ctx *ctx, void *ssl_ctx, const char *host)
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ssl_ctx);
 
 	SSL_CTX_set1_cert_store(ssl_ctx, ctx->store);
+	SSL_CTX_clear_mode(ssl_ctx, SSL_MODE_AUTO_RETRY);
 	X509_VERIFY_PARAM_set_hostflags(param, NAME_FLAGS);
 	/* An empty name is one that nothing matches. */
 	if (X509_VERIFY_PARAM_set1_host(param, host, 0) != 1)
@@ -179,10 +182,9 @@ is_given(const char *name)
 
 /* RFC 7672 8.1: SNI is the TLSA base domain where there are records. */
 static const char *
-server_name(const struct tls_target *target)
+server_name(const struct tls_target *t)
 {
-	return target->tlsa_count > 0 && is_given(target->base) ? target->base
-								: target->name;
+	return t->tlsa_count > 0 && is_given(t->base) ? t->base : t->name;
 }
 
 /* RFC 7672 3.1: records of usage 2 and 3; others are not usable here. */
@@ -455,17 +457,6 @@ tell_peer(struct tls *tls)
 	tell_leaf(tls, leaf);
 }
 
-/* The certificate's time has passed since the full handshake. */
-static void
-expire(struct tls_facts *f)
-{
-	if (f->chain == TLS_CHAIN_OK)
-		f->chain = TLS_CHAIN_EXPIRED;
-	/* Usage 3 ignores dates, usage 2 does not (RFC 7672 3.1). */
-	if (f->tlsa[0] == '2')
-		f->dane_matches = false;
-}
-
 static void
 tell_facts(struct tls *tls)
 {
@@ -474,8 +465,13 @@ tell_facts(struct tls *tls)
 
 	if (!SSL_session_reused(tls->ssl))
 		tell_peer(tls);
-	else if (f->not_after < time(NULL))
-		expire(f);
+	else if (f->not_after < time(NULL)) {
+		if (f->chain == TLS_CHAIN_OK)
+			f->chain = TLS_CHAIN_EXPIRED;
+		/* Usage 3 ignores dates, usage 2 does not (RFC 7672 3.1). */
+		if (f->tlsa[0] == '2')
+			f->dane_matches = false;
+	}
 	f->resumed = SSL_session_reused(tls->ssl);
 	group = SSL_group_to_name(tls->ssl,
 	    (int)SSL_get_negotiated_group(tls->ssl));

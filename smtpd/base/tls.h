@@ -83,9 +83,10 @@ struct tls_ctx *tls_ctx_client(const char *pem, size_t len, const char **why);
 /* Streams and sessions made with it go on. */
 void tls_ctx_free(struct tls_ctx *);
 /*
- * For libcurl: put this context's trust store into "ssl_ctx" (SSL_CTX *) and
- * have OpenSSL demand there a SAN dNSName that matches "host": never the CN,
- * no partial wildcards (RFC 8461 3.3; libcurl alone would accept a CN).
+ * For libcurl: put this context's trust store into "ssl_ctx" (SSL_CTX *), let
+ * no read go on for ever, and have OpenSSL demand there a SAN dNSName that
+ * matches "host": never the CN, no partial wildcards (RFC 8461 3.3; libcurl
+ * alone would accept a CN).
  */
 void tls_ctx_lend_trust(const struct tls_ctx *, void *ssl_ctx,
     const char *host);
@@ -99,9 +100,10 @@ void tls_free(struct tls *);
 
 /*
  * What a step of the stream came to. TLS_STEP_WANT: nothing more to do until
- * the socket is readable, or writable if tls_wants_write(). TLS_STEP_CLOSED:
- * the peer ended the stream in order (close_notify). TLS_STEP_FAILED:
- * tls_why() tells; a stream that ends without close_notify is one such.
+ * the socket is readable, or writable if tls_wants_write(), unless
+ * tls_has_more(). TLS_STEP_CLOSED: the peer ended the stream in order
+ * (close_notify). TLS_STEP_FAILED: tls_why() tells; a stream that ends without
+ * close_notify is one such.
  */
 enum tls_step {
 	TLS_STEP_DONE,

@@ -4,9 +4,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +22,8 @@ static struct tls_ctx *ctx;
 /* Of the server's side; set before a meeting, read after it. */
 static bool renegotiates, was_offered;
 static unsigned hellos;
+static int tickets; /* sent before the "hello" */
+static atomic_bool tickets_sent;
 
 /* A ClientHello: does it offer a session to resume (RFC 8446 4.2.11)? */
 static int
@@ -51,6 +55,7 @@ serve(void *arg)
 	SSL *ssl = SSL_new(s->ctx);
 	const char *name;
 	char byte;
+	int i;
 
 	SSL_set_fd(ssl, s->fd);
 	if (SSL_accept(ssl) == 1) {
@@ -59,6 +64,11 @@ serve(void *arg)
 		if (renegotiates && SSL_renegotiate(ssl) == 1 &&
 		    SSL_do_handshake(ssl) == 1)
 			SSL_read(ssl, &byte, 1);
+		for (i = 0; i < tickets; i++)
+			if (SSL_new_session_ticket(ssl) != 1 ||
+			    SSL_do_handshake(ssl) != 1)
+				break;
+		tickets_sent = true;
 		SSL_write(ssl, "hello", 5);
 		if (!s->truncate)
 			SSL_shutdown(ssl);
@@ -436,6 +446,34 @@ test_renegotiation(void)
 }
 
 static void
+test_tickets(void)
+{
+	struct pki_leaf leaf = { .names = "mx.test", .days = 9 };
+	SSL_CTX *server = pki_server(pki, &leaf);
+	struct tls_target target = { .name = "mx.test" };
+	struct meeting m;
+	char text[16];
+	size_t got;
+	int left = 0;
+
+	t_case("tls: a flood of tickets does not hold up who reads");
+	tickets = 120; /* some 30 KB, which the socket holds */
+	tickets_sent = false;
+	meet(&m, server, &target, false);
+	t_int(m.shaken, TLS_STEP_DONE);
+	while (!tickets_sent)
+		usleep(1000);
+	t_int(tls_read(m.tls, text, sizeof(text), &got), TLS_STEP_WANT);
+	t_int(ioctl(m.fd, FIONREAD, &left), 0);
+	t_true(left > 0);
+	t_int(read_some(m.tls, m.fd, text, sizeof(text), &got), TLS_STEP_DONE);
+	t_mem(text, got, "hello", 5);
+	part(&m);
+	tickets = 0;
+	SSL_CTX_free(server);
+}
+
+static void
 test_end(void)
 {
 	struct pki_leaf leaf = { .names = "mx.test", .days = 9 };
@@ -553,6 +591,7 @@ main(void)
 	test_resume();
 	test_resume_late();
 	test_renegotiation();
+	test_tickets();
 	test_end();
 	test_garbage();
 	test_trust();
