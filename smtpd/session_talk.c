@@ -51,10 +51,9 @@ session_decide(struct session *s, enum tls_stage stage)
 	return s->report.verdict.action;
 }
 
-void
-session_end_verdict(struct session *s, const char *reply, const char *words)
+static void
+find_fault(struct session *s, enum reason reason, const char *words)
 {
-	enum reason reason = s->report.verdict.reason;
 	char found[sizeof(s->fault.found)];
 	struct explain_found_args about = {
 		.reason = reason,
@@ -65,6 +64,12 @@ session_end_verdict(struct session *s, const char *reply, const char *words)
 
 	explain_found(found, sizeof(found), &about);
 	session_set_fault(s, reason, found);
+}
+
+void
+session_end_verdict(struct session *s, const char *reply, const char *words)
+{
+	find_fault(s, s->report.verdict.reason, words);
 	s->fault.is_verdict = true;
 	s->fault.before_contact = !s->report.connected;
 	(void)strlcpy(s->fault.reply, reply, sizeof(s->fault.reply));
@@ -158,9 +163,11 @@ ask_verdict(struct session *s)
 		return;
 	}
 	if (must_not_log_in(s)) {
-		session_end_for(s, REASON_VALIDATION_FAILURE,
-		    "credentials are not sent to a host that is not"
-		    " authenticated");
+		find_fault(s, s->report.verdict.would_defer, "");
+		(void)strlcat(s->fault.found,
+		    "; credentials go to an authenticated host only",
+		    sizeof(s->fault.found));
+		session_end(s);
 		return;
 	}
 	s->pass = stage == TLS_DONE

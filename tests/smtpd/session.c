@@ -514,7 +514,9 @@ test_login(void)
 	o = (struct owner){ .send = 1 };
 	run(&o, &target);
 	t_true(o.ended && !o.ready);
-	t_str(reason_word(o.fault.trouble.reason), "validation-failure");
+	t_str(reason_word(o.fault.trouble.reason), "certificate-not-trusted");
+	t_true(strstr(o.fault.found, "does not verify") != NULL);
+	t_true(strstr(o.fault.found, "credentials") != NULL);
 	t_true(strstr(mx_heard(mx), "AUTH") == NULL);
 	mx_stop(mx);
 }
