@@ -180,22 +180,19 @@ is_given(const char *name)
 	return name != NULL && name[0] != '\0';
 }
 
-/* RFC 7672 8.1: SNI is the TLSA base domain where there are records. */
-static const char *
-server_name(const struct tls_target *t)
-{
-	return t->tlsa_count > 0 && is_given(t->base) ? t->base : t->name;
-}
-
-/* RFC 7672 3.1: records of usage 2 and 3; others are not usable here. */
+/*
+ * RFC 7672 3.1: records of usage 2 and 3; others are not usable here. SNI is
+ * then the TLSA base domain (8.1).
+ */
 static bool
 set_dane(struct tls *tls, const struct tls_target *target)
 {
+	const char *base = is_given(target->base) ? target->base : target->name;
 	const struct tls_tlsa *r;
 	size_t i;
 	int added = 0;
 
-	if (SSL_dane_enable(tls->ssl, server_name(target)) != 1)
+	if (SSL_dane_enable(tls->ssl, base) != 1)
 		return false;
 	SSL_set_hostflags(tls->ssl, NAME_FLAGS);
 	SSL_dane_set_flags(tls->ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
@@ -245,10 +242,11 @@ set_up(struct tls *tls, const struct tls_target *target, int fd)
 		return false;
 	SSL_set_app_data(tls->ssl, tls);
 	SSL_set_connect_state(tls->ssl);
-	if (target->tlsa_count > 0 && !set_dane(tls, target))
-		return false;
-	if (!is_address(target->name) &&
-	    SSL_set_tlsext_host_name(tls->ssl, server_name(target)) != 1)
+	if (target->tlsa_count > 0) {
+		if (!set_dane(tls, target))
+			return false;
+	} else if (!is_address(target->name) &&
+	    SSL_set_tlsext_host_name(tls->ssl, tls->name) != 1)
 		return false;
 	return !may_resume(tls, target->resume) || resume(tls, target->resume);
 }
