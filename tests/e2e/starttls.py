@@ -95,6 +95,13 @@ class Leave(Odd):
     reply = "421 4.3.0 closing\r\n"
 
 
+class Cut(Odd):
+    """Closes instead of an answer to STARTTLS."""
+
+    def starttls(self, s, line):
+        raise Gone
+
+
 class Hush(Sink):
     """Closes as soon as TLS is up."""
 
@@ -204,6 +211,12 @@ row("odd1", "STARTTLS answered 221", deferred("starttls-not-supported"),
     hosts=[Host(kind=Odd1)])
 row("leave", "STARTTLS answered 421", deferred("starttls-not-supported"),
     hosts=[Host(kind=Leave)])
+row("cut", "closed instead of an answer to STARTTLS",
+    deferred("validation-failure", "4.7.5"), hosts=[Host(kind=Cut)])
+row("cutopp", "closed instead of an answer to STARTTLS, under opportunistic",
+    delivered("none", clear=True, would_defer="validation-failure"),
+    hosts=[Host(kind=Cut)],
+    conf='\ttls opportunistic until 2049-01-01 because "a test"')
 row("hush", "closed as soon as TLS is up", deferred("connect-failed"),
     hosts=[Host(kind=Hush)])
 row("noehlo", "EHLO refused under TLS: no verdict on the message",
@@ -294,7 +307,7 @@ table.check_case("without the daemon", True)
 @case("in the clear: EHLO, HELO, STARTTLS, QUIT, and nothing else")
 def _(lab):
     for name, r in scene.all.items():
-        for host in r.hosts if name != "heloopp" else ():
+        for host in r.hosts if name not in ("heloopp", "cutopp") else ():
             for sink in host.sinks:
                 for line in sink.text().splitlines():
                     who, _, said = line.partition(": ")
