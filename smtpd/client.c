@@ -408,7 +408,8 @@ client_proceed(struct client *c, const struct client_auth *auth, int64_t now)
 		return NULL;
 	}
 	if (auth != NULL && (ways == 0 || keep_secret(c, auth) == -1)) {
-		(void)client_give_up(c, TROUBLE_AUTH, NULL, NULL);
+		(void)client_give_up(c, TROUBLE_AUTH, NULL,
+		    "the host offers no way to log in that we know");
 		return NULL;
 	}
 	if (make_pass(c) == NULL)

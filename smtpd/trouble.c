@@ -79,7 +79,7 @@ static const struct kind_row kind_rows[] = {
 	    "an address holds characters that cannot be sent" },
 	[TROUBLE_AUTH]	   = { OUTCOME_DEFERRED, SCOPE_HOST,
 	    REASON_PROTOCOL_ERROR, true, "4.7.0",
-	    "the host offers no way to log in that we know" },
+	    "logging in is not possible" },
 	[TROUBLE_LOCAL]	   = { OUTCOME_DEFERRED, SCOPE_MESSAGE,
 	    REASON_PROTOCOL_ERROR, false, "4.3.0", "given up on our side" },
 };

@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lab"))
 
 from check import case, equal, main, true
+from daemon import queue
 from lab import Lab
 from scenario import Table, deferred, delivered
 from scene import Host, Scene
@@ -132,6 +133,16 @@ def start(lab):
 
 
 table.cases(check=False)
+
+
+@case("details are about the host, its certificate, its words")
+def _(lab):
+    for name, word in (("wrong", "535 5.7.8 who are you?"),
+                       ("cram", "): the host offers no way to log in"),
+                       ("ownopp", "does not verify: "),
+                       ("notlsopp", "does not offer STARTTLS")):
+        detail = queue("--domain", name + T)[0]["detail"]
+        true(word in detail, "%s in %r" % (word, detail))
 
 
 def sink(name):
