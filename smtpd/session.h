@@ -53,7 +53,8 @@ struct session_target {
 	size_t tlsa_count;
 	const char *tlsa_base; /* "base" and "also" of struct tls_target */
 	const char *also[TLS_ALSO_MAX];
-	const struct client_auth *auth;   /* log in first; NULL: do not */
+	const struct client_auth *auth; /* log in first; NULL: do not */
+	bool wants_proof; /* credentials are meant for it, if not given here */
 	const struct tls_session *resume; /* of this very host, address and
 					     verdict context; or NULL */
 	int connect_ms;                   /* patience for the connection */

@@ -144,7 +144,8 @@ stage_of(const struct session *s)
 static bool
 must_not_log_in(const struct session *s)
 {
-	return s->target.auth != NULL && s->report.verdict.auth == AUTH_NONE;
+	return (s->target.auth != NULL || s->target.wants_proof) &&
+	    s->report.verdict.auth == AUTH_NONE;
 }
 
 static void

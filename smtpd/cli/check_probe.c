@@ -167,6 +167,7 @@ next_address(struct check_host *h)
 	t->name = h->host.name;
 	t->addr = h->host.addr[h->tried++];
 	t->via = h->host.origin == MX_VIA;
+	t->wants_proof = t->via && h->check->dest.auth != NULL;
 	t->implicit_tls = t->via && h->check->dest.via_implicit_tls;
 	set_facts(h);
 	t->host_words = h->host.detail;

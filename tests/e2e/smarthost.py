@@ -149,6 +149,15 @@ def sink(name):
     return table.scene.all[name].hosts[0].sinks[0]
 
 
+@case("`sealpost check` knows that credentials want proof")
+def _(lab):
+    for name in ("own", "ownopp", "notls", "notlsopp", "plain", "implicit"):
+        want = [r for r in table.rows if r.name == name][0]
+        code, c = table.scene.check(name)
+        equal((code == 0, c["reason"]), (want.kind == "delivered",
+                                         want.fields.get("reason")), name)
+
+
 @case("who is proved hears user and password, and nobody else does")
 def _(lab):
     for r in table.rows:
