@@ -8,10 +8,12 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "smtpd/base/log.h"
@@ -25,6 +27,8 @@
 #include "smtpd/service.h"
 
 #define CONF_FILE SYSCONFDIR "/sealpost/sealpost.conf"
+#define PORTS_WAIT_MS 1000 /* for the listener of a daemon that was killed */
+#define PORTS_POLL_MS 10
 
 static const struct role_ops *const ops[ROLE_COUNT] = {
 	[ROLE_LISTEN] = &role_listen_ops,
@@ -145,12 +149,29 @@ load(struct parent *p)
 	conf_errors_clear(&errors);
 }
 
+/* The lock is ours, yet the children of one that was killed, who are leaving,
+ * may still hold its ports. */
+static void
+open_sockets(struct parent *p)
+{
+	const struct timespec poll = { 0, PORTS_POLL_MS * 1000000L };
+	char why[SOCKETS_WHY_SIZE];
+	struct sockets none = { .count = 0 };
+	unsigned waited = 0;
+
+	while (sockets_open(&p->sockets, p->setup.conf, &none, why) == -1) {
+		if (errno != EADDRINUSE || waited >= PORTS_WAIT_MS)
+			refuse(why);
+		(void)nanosleep(&poll, NULL);
+		waited += PORTS_POLL_MS;
+	}
+}
+
 /* Folders, lock, sockets: what a second daemon or an unsafe place forbids. */
 static void
 prepare(struct parent *p)
 {
 	char why[FOLDERS_WHY_SIZE];
-	struct sockets none = { .count = 0 };
 	int spool, offline;
 
 	spool = folders_make(p->setup.conf->queue_directory, why);
@@ -158,9 +179,9 @@ prepare(struct parent *p)
 	if (spool == -1 || service_lock(spool, why) == -1)
 		refuse(why);
 	offline = folders_offline(FOLDERS_SPOOL, why);
-	if (offline == -1 ||
-	    sockets_open(&p->sockets, p->setup.conf, &none, why) == -1)
+	if (offline == -1)
 		refuse(why);
+	open_sockets(p);
 	intake_init(&p->intake, offline);
 }
 

@@ -147,7 +147,7 @@ int
 sockets_open(struct sockets *s, const struct conf *conf, struct sockets *before,
     char why[SOCKETS_WHY_SIZE])
 {
-	int result = 0;
+	int result = 0, error;
 	size_t i;
 
 	memset(s, 0, sizeof(*s));
@@ -160,10 +160,12 @@ sockets_open(struct sockets *s, const struct conf *conf, struct sockets *before,
 		result = add(s, NULL, before);
 	if (result == 0)
 		return 0;
+	error = errno;
 	snprintf(why, SOCKETS_WHY_SIZE, "cannot listen on %s: %s%s",
-	    s->one[s->count].name, strerror(errno),
-	    errno == EADDRINUSE ? " (does another mail server run?)" : "");
+	    s->one[s->count].name, strerror(error),
+	    error == EADDRINUSE ? " (does another mail server run?)" : "");
 	give_back(s, before);
+	errno = error;
 	return -1;
 }
 

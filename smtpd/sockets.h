@@ -32,7 +32,7 @@ struct sockets {
  * machine without IPv6 gets a warning only), and the Unix socket. Sockets
  * that "before" has already are taken over from it (fd -1 there then).
  *
- * returns  0; or -1 with "why", and all of "before" back in its place
+ * returns  0; or -1 with "why" and errno, all of "before" back in its place
  */
 int sockets_open(struct sockets *, const struct conf *conf,
     struct sockets *before, char why[SOCKETS_WHY_SIZE]);

@@ -194,6 +194,22 @@ def _(lab):
     equal(sealpost("reload").code, 0)
 
 
+@case("the parent killed: its children leave, and a start follows at once")
+def _(lab):
+    listener = lab.sealpostd.roles()["listen"][0]
+    # The moment in which the old listener still has the ports, made long.
+    os.kill(listener, signal.SIGSTOP)
+    os.kill(lab.sealpostd.process.pid, signal.SIGKILL)
+    lab.sealpostd.process.wait()
+    lab.sealpostd.start(ready=False)
+    time.sleep(0.3)
+    os.kill(listener, signal.SIGCONT)
+    wait_until("the new one", lambda: lab.sealpostd.ready() and len(
+        lab.sealpostd.pids()) == 1 + sum(
+            len(lab.sealpostd.roles()[role]) for role in ROLES))
+    true(listener not in lab.sealpostd.pids(), "the old listener is gone")
+
+
 @case("a child that hangs does not keep it from stopping within 5 s")
 def _(lab):
     for pid in (lab.sealpostd.roles()["deliver"][0],
