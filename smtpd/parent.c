@@ -16,8 +16,8 @@
 #include "smtpd/msg.h"
 #include "smtpd/service.h"
 
-/* 5 s in all: first those who report to the queue. */
-#define STOP_OTHERS_MS 2500
+/* 5 s in all: first those who report to the queue (roles.h, `stop`). */
+#define STOP_OTHERS_MS 3600
 #define STOP_ALL_MS 4500
 #define INTAKE_MS 60000
 #define INTAKE_SOON_MS 100

@@ -57,9 +57,10 @@ struct role_ops {
 	/* A new configuration is in force: what was kept of the former one
 	 * is about to be freed. New trust, aliases, listeners... follow. */
 	void (*reloaded)(struct child *);
-	/* Finish; call child_exit() when done, within 2 s: the queue is
-	 * stopped then, whoever is still busy, and has 2 s itself. NULL: at
-	 * once. What is queued for peers is sent. */
+	/* Finish; call child_exit() when done, within 3.5 s: the queue is
+	 * stopped then, whoever is still busy, and what they would still tell
+	 * it is lost. It has 0.9 s itself. NULL: at once. What is queued for
+	 * peers is sent. */
 	void (*stop)(struct child *);
 };
 

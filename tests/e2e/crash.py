@@ -16,6 +16,7 @@ import attacker
 from check import case, equal, main, true
 from daemon import ROLES, sealpost, sendmail, wait_empty
 from lab import Lab
+from script import Script
 from space import wait_until
 
 COUNT, SESSIONS = 200, 4
@@ -28,6 +29,7 @@ def make():
 
 def start(lab):
     sinks.append(lab.sink("sink.example"))
+    sinks.append(lab.sink("slow.example", kind=Script))
     lab.start("queue retry 1s up to 2s\n")
 
 
@@ -160,6 +162,24 @@ def _(lab):
     feeder.join(90)
     wait_until("all acknowledged", lambda: set(acknowledged) <=
                set(tokens()), 30)
+
+
+@case("a host that says 250 three seconds after SIGTERM gets it once")
+def _(lab):
+    sent = threading.Event()
+
+    def late(s, line):
+        sent.set()
+        time.sleep(3)
+
+    sinks[1].say["dot"] = late
+    equal(sendmail("b@slow.example", text=b"Subject: late\n\nx\n").code, 0)
+    true(sent.wait(10), "it was sent")
+    equal(lab.sealpostd.stop(), 0)
+    sinks[1].say.clear()
+    lab.sealpostd.start()
+    wait_empty()
+    equal(len(sinks[1].mails), 1)
 
 
 @case("a connection lost after the final dot means: again, not: gone")
