@@ -8,10 +8,10 @@
 
 #include "smtpd/base/log.h"
 #include "smtpd/base/net.h"
+#include "smtpd/caller.h"
 #include "smtpd/conf.h"
 #include "smtpd/roles.h"
 
-#define GROUPS_MAX 1024     /* of a local caller */
 #define GUESTS_PER_USER 200 /* at once of one uid */
 #define FILE_BLOCK 65536    /* bytes of a transcript at a time */
 #define FILE_ROOM 131072    /* bytes held of it */
@@ -146,40 +146,17 @@ begin(struct guest *g)
 	door->stats_changed = true;
 }
 
-/* Is the group of administrators among the caller's? */
-static bool
-in_group(int fd, gid_t primary, gid_t wanted)
-{
-	gid_t groups[GROUPS_MAX];
-	socklen_t len = sizeof groups;
-	size_t i;
-
-	if (wanted == (gid_t)-1)
-		return false;
-	if (primary == wanted)
-		return true;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == -1)
-		return false;
-	for (i = 0; i < len / sizeof groups[0]; i++) {
-		if (groups[i] == wanted)
-			return true;
-	}
-	return false;
-}
-
 /* The kernel tells who is at the other end of the Unix socket. */
 static int
 know_local(struct guest *g, int fd)
 {
-	struct ucred cred;
-	socklen_t len = sizeof cred;
+	struct caller caller;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == -1)
+	if (caller_know(&caller, fd, g->door->admins) == -1)
 		return -1;
 	g->is_local = g->may_relay = true;
-	g->uid = (int64_t)cred.uid;
-	g->is_admin =
-	    cred.uid == 0 || in_group(fd, cred.gid, g->door->admin_gid);
+	g->uid = caller.uid;
+	g->is_admin = caller.is_admin;
 	(void)strlcpy(g->client, "local", sizeof g->client);
 	return 0;
 }

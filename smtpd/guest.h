@@ -76,7 +76,7 @@ struct door {
 	struct guests_by_id by_id;
 	struct id_source ids;
 	struct alias_table *aliases;
-	gid_t admin_gid; /* of _sealpostq; -1: there is none */
+	gid_t admins; /* caller_admins() */
 	bool is_stopping;
 	struct msg_listen_stats stats;
 	bool stats_changed;

@@ -13,6 +13,7 @@
 #include "mtasts/json.h"
 #include "smtpd/base/log.h"
 #include "smtpd/base/proc.h"
+#include "smtpd/caller.h"
 #include "smtpd/msg.h"
 #include "smtpd/service.h"
 
@@ -314,6 +315,10 @@ control(struct parent *p, uint32_t verb, int fd)
 {
 	struct conf_errors errors = { 0 };
 
+	if (!caller_may(fd, caller_admins(), -1)) {
+		close(fd);
+		return;
+	}
 	if (verb == CTL_RELOAD)
 		(void)reload(p, &errors);
 	answer(fd, &errors);

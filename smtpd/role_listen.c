@@ -3,12 +3,12 @@
 #include <sys/socket.h>
 
 #include <errno.h>
-#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "smtpd/base/log.h"
+#include "smtpd/caller.h"
 #include "smtpd/child.h"
 #include "smtpd/conf.h"
 #include "smtpd/guest.h"
@@ -326,10 +326,8 @@ stop(struct child *c)
 static void
 prepare(struct child *c)
 {
-	struct group *group = getgrnam("_sealpostq");
-
 	(void)c;
-	role.door.admin_gid = group != NULL ? group->gr_gid : (gid_t)-1;
+	role.door.admins = caller_admins();
 }
 
 static void

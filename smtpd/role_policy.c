@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "smtpd/base/log.h"
 #include "smtpd/base/tls.h"
+#include "smtpd/caller.h"
 #include "smtpd/conf.h"
 #include "smtpd/policy_ctl.h"
 #include "smtpd/route.h"
@@ -31,6 +33,7 @@ struct policy {
 	struct dns *retired; /* former resolvers, still answering */
 	struct ev_timer retire, probe, stats;
 	struct sts *sts;
+	gid_t admins;
 	struct router *router;
 	struct tls_ctx *tls;
 	struct host_allow allow;
@@ -123,6 +126,7 @@ prepare(struct child *child)
 	child_set_state(child, p);
 	p->child = child;
 	p->ev = child_ev(child);
+	p->admins = caller_admins();
 	(void)take_servers(p);
 	p->dns = open_dns(p);
 	so.dirfd = open_cache(child_conf(child));
@@ -383,6 +387,15 @@ reloaded(struct child *child)
 }
 
 static void
+take_request(struct policy *p, const struct msg_ctl_policy *m, int fd)
+{
+	if (caller_may(fd, p->admins, -1))
+		policy_ctl(p->ev, p->sts, m, fd);
+	else
+		close(fd);
+}
+
+static void
 hear(struct child *child, const struct heard *h)
 {
 	struct policy *p = child_state(child);
@@ -390,7 +403,7 @@ hear(struct child *child, const struct heard *h)
 	if (h->type == MSG_trust)
 		take_trust(p, h->fd);
 	else if (h->type == MSG_ctl_policy)
-		policy_ctl(p->ev, p->sts, h->body, h->fd);
+		take_request(p, h->body, h->fd);
 	else if (h->type == MSG_route_ask)
 		take_question(p, h->instance, h->body);
 	else

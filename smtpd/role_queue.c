@@ -10,6 +10,7 @@
 
 #include "queue/spool.h"
 #include "smtpd/base/log.h"
+#include "smtpd/caller.h"
 #include "smtpd/conf.h"
 #include "smtpd/msg.h"
 #include "smtpd/queue_answer.h"
@@ -32,6 +33,7 @@ struct queue_role {
 	struct queue_answers *answers;
 	struct queue_proof *proof;
 	struct queue_stats stats;
+	gid_t admins;
 	struct spool_sync sync; /* the group under way */
 	bool syncing;
 	bool urgent; /* someone waits for a 250 */
@@ -283,6 +285,11 @@ on_synced(void *arg, int error)
 static void
 hear_request(struct queue_role *q, const struct msg_ctl_queue *m, int fd)
 {
+	/* Whose own messages they are, may list them. */
+	if (!caller_may(fd, q->admins, m->verb == CTL_QUEUE ? m->uid : -1)) {
+		(void)close(fd);
+		return;
+	}
 	if (m->verb == CTL_RETRY)
 		queue_jobs_renew(q->jobs);
 	if (m->verb == CTL_PROOF)
@@ -418,9 +425,18 @@ log_opened(struct queue_role *q, int64_t began_ms)
 }
 
 static void
-start(struct child *child)
+prepare(struct child *child)
 {
 	struct queue_role *q = xcalloc(1, sizeof *q);
+
+	q->admins = caller_admins();
+	child_set_state(child, q);
+}
+
+static void
+start(struct child *child)
+{
+	struct queue_role *q = child_state(child);
 	struct queue_view view = { .changed = on_command, .arg = q };
 	int64_t now_ms = ev_wall_ms();
 
@@ -429,7 +445,6 @@ start(struct child *child)
 	q->stats.started_ms = now_ms;
 	q->intake = queue_intake_new(&q->stats);
 	q->jobs = queue_jobs_new(child);
-	child_set_state(child, q);
 	q->proof = queue_proof_new(q->ev, open_root(),
 	    child_conf(child)->proof_keep_s, &q->stats);
 	open_spool(q);
@@ -470,6 +485,7 @@ stop(struct child *child)
 }
 
 const struct role_ops role_queue_ops = {
+	.prepare = prepare,
 	.start = start,
 	.hear = hear,
 	.lost = lost,

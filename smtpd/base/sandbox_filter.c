@@ -99,7 +99,7 @@ static const struct call allowed[] = {
 	/* sockets */
 	{ "accept4", POWER_ACCEPT },
 	{ "getpeername", POWER_ACCEPT | SOCKETS },
-	{ "getsockname", POWER_ACCEPT | SOCKETS },
+	{ "getsockname", ALWAYS },
 	{ "getsockopt", ALWAYS },
 	{ "setsockopt", ALWAYS },
 	{ "bind", SOCKETS },

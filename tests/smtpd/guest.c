@@ -207,7 +207,7 @@ begin(const char *conf)
 	pair(ROLE_QUEUE, &d.to_queue, &d.queue, queue_hears);
 	pair(ROLE_PARENT, &d.to_parent, &d.parent, parent_hears);
 	d.door.ev = d.ev;
-	d.door.admin_gid = (gid_t)-1;
+	d.door.admins = (gid_t)-1;
 	TAILQ_INIT(&d.door.guests);
 	RB_INIT(&d.door.by_id);
 	d.door.aliases = alias_parse("aliases", "root: admin@there.test\n", 23,
