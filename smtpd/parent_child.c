@@ -156,6 +156,7 @@ lose_channel(struct parent_child *c)
  * "accuser" says that a sibling broke the table. One of the two did, and
  * their channel is closed: restart the accused; but where that is the queue,
  * which meets no network, the accuser, lest it could end the queue at will.
+ * Of those to whom it has no channel it can tell nothing.
  */
 static void
 end_broken(struct parent_child *accuser, const struct msg_broken *m)
@@ -163,6 +164,9 @@ end_broken(struct parent_child *accuser, const struct msg_broken *m)
 	struct parent *p = accuser->parent;
 	unsigned i;
 
+	if (m->role >= ROLE_COUNT ||
+	    (roles[accuser->role].peers & 1U << m->role) == 0)
+		return;
 	if (m->role == ROLE_QUEUE) {
 		end_child(accuser);
 		return;

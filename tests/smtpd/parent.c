@@ -98,14 +98,29 @@ break_table(void)
 	}
 }
 
+/* Of the listener, to whom it has no channel, and of none at all. */
+static void
+accuse(struct child *c)
+{
+	static const struct msg_broken m[] = { { .role = ROLE_LISTEN },
+		{ .role = ROLE_PARENT }, { .role = 0x80000001U } };
+	size_t i;
+
+	for (i = 0; i < sizeof(m) / sizeof(m[0]); i++)
+		MSG_SEND(child_peer(c, ROLE_PARENT, 0), broken, &m[i], -1);
+}
+
 static void
 tell_reloaded(struct child *c)
 {
 	const char *name = child_conf(c)->hostname;
 
 	log_note(LOG_PRI_INFO, "reloaded %s", name);
-	if (strcmp(name, "breach.example") == 0 && strcmp(worker, "0") == 0 &&
-	    strcmp(played, "deliver") == 0)
+	if (strcmp(played, "deliver") != 0 || strcmp(worker, "0") != 0)
+		return;
+	if (strcmp(name, "accuse.example") == 0)
+		accuse(c);
+	if (strcmp(name, "breach.example") == 0)
 		break_table();
 }
 
@@ -334,6 +349,20 @@ test_breach(void)
 }
 
 static void
+test_accuse(void)
+{
+	t_case("a child accuses its peers alone");
+	configure("accuse.example");
+	t_int(kill(parent, SIGHUP), 0);
+	t_true(comes("reloaded accuse.example", "deliver", 1));
+	/* A second reload is heard by those who lived through the first. */
+	configure("later.example");
+	t_int(kill(parent, SIGHUP), 0);
+	t_true(comes("reloaded later.example", "listen", 1));
+	t_int(count("event=ended", NULL), 0);
+}
+
+static void
 test_restart(void)
 {
 	t_case("a restarted child gets its peers, they get it");
@@ -415,6 +444,7 @@ main(int argc, char **argv)
 	}
 	test_start();
 	test_reload();
+	test_accuse();
 	test_breach();
 	test_restart();
 	test_stop();
