@@ -52,17 +52,19 @@ renew_log(void *arg)
 		log_die("no descriptor: %s", strerror(errno));
 	close(fd);
 	log_set_fd(p->log);
+	p->log_ms = ev_now(p->ev);
 	for (i = 0; i < p->count; i++)
 		if (p->children[i].ipc != NULL)
 			MSG_SEND(p->children[i].ipc, log_fd, &m,
 			    fcntl(p->log, F_DUPFD_CLOEXEC, 0));
 }
 
+/* However often a child asks, each gets one descriptor a second at most. */
 static void
 want_log(struct parent *p)
 {
 	if (p->log != -1 && !p->log_timer.armed)
-		ev_timer_set(p->ev, &p->log_timer, ev_now(p->ev));
+		ev_timer_set(p->ev, &p->log_timer, p->log_ms + LOG_RETRY_MS);
 }
 
 static void
