@@ -1,6 +1,5 @@
 #include "smtpd/queue_answer.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -463,7 +462,6 @@ queue_answer(struct queue_answers *all, const struct msg_ctl_queue *ask, int fd)
 	a->all = all;
 	a->ask = *ask;
 	a->body = -1;
-	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
 	a->io = io_new(all->view.ev, fd, on_client, a);
 	if (a->io == NULL)
 		log_die("no memory");

@@ -2,7 +2,6 @@
  * `sealpost proof`: a look-up that reads a bounded piece a turn.
  */
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -198,7 +197,6 @@ queue_proof_answer(struct queue_proof *q, const struct msg_ctl_queue *ask,
 
 	a->all = queue_proof_asked(q);
 	a->ev = queue_proof_ev(q);
-	(void)fcntl(fd, F_SETFL, O_NONBLOCK);
 	a->io = io_new(a->ev, fd, on_client, a);
 	if (a->io == NULL)
 		log_die("no memory");

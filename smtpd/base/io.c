@@ -222,10 +222,11 @@ io_input(struct io *io)
 /* What one read came to. */
 enum got { GOT_BYTES, GOT_NOTHING, GOT_END, GOT_ERROR };
 
+/* MSG_DONTWAIT: another process may share the socket, and its flags. */
 static enum got
 read_clear(struct io *io, char *room, size_t want)
 {
-	ssize_t n = recv(io->fd, room, want, 0);
+	ssize_t n = recv(io->fd, room, want, MSG_DONTWAIT);
 
 	if (n == 0)
 		return GOT_END;
@@ -350,7 +351,8 @@ write_clear(struct io *io)
 {
 	ssize_t n;
 
-	n = send(io->fd, buf_bytes(&io->out), buf_len(&io->out), MSG_NOSIGNAL);
+	n = send(io->fd, buf_bytes(&io->out), buf_len(&io->out),
+	    MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n >= 0) {
 		buf_take(&io->out, (size_t)n);
 		return 0;

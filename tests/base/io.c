@@ -228,6 +228,17 @@ test_output(void)
 	io_free(o.io);
 	close(peer);
 
+	t_case("io: whoever shares the socket cannot make us wait in a write");
+	peer = open_pair(&o);
+	t_int(fcntl(io_fd(o.io), F_SETFL, 0), 0);
+	io_write(o.io, flood, sizeof(flood));
+	alarm(10);
+	pause_ms(&o, 20);
+	alarm(0);
+	t_true(io_pending(o.io) > 0);
+	io_free(o.io);
+	close(peer);
+
 	t_case("io: too much pending output is an error, not memory");
 	peer = open_pair(&o);
 	for (i = 0; i < 20; i++)
