@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stddef.h>
@@ -269,31 +270,37 @@ allow_self(struct filter *f)
 			CLONE_THREAD | CLONE_VM));
 }
 
-/* Internet sockets of the types granted; other families are refused, since
- * libraries probe for them. */
+/* TCP or UDP of one family: allowed with its power, else refused, since
+ * libraries probe for it. */
+static void
+add_protocol(struct filter *f, unsigned family, unsigned type)
+{
+	bool is_tcp = type == SOCK_STREAM;
+	bool granted = (f->powers & (is_tcp ? POWER_TCP : POWER_UDP)) != 0;
+	struct scmp_arg_cmp args[] = {
+		equal(0, family),
+		masked(1, TYPE_MASK, type),
+		equal(2, is_tcp ? IPPROTO_TCP : IPPROTO_UDP),
+	};
+
+	/* Others of the same type (SCTP, MPTCP...) have code of their own. */
+	add(f, granted ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EACCES), "socket", 3,
+	    args);
+	args[2] = equal(2, 0);
+	add(f, granted ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EACCES), "socket", 3,
+	    args);
+}
+
 static void
 allow_sockets(struct filter *f)
 {
-	static const unsigned families[] = { AF_INET, AF_INET6 };
-	unsigned i, type;
+	unsigned i;
 
 	if ((f->powers & SOCKETS) == 0)
 		return;
-	for (i = 0; i < 2; i++) {
-		for (type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
-			struct scmp_arg_cmp args[] = {
-				equal(0, families[i]),
-				masked(1, TYPE_MASK, type),
-			};
-
-			add(f,
-			    (f->powers &
-				(type == SOCK_STREAM ? POWER_TCP
-						     : POWER_UDP)) != 0
-				? SCMP_ACT_ALLOW
-				: SCMP_ACT_ERRNO(EACCES),
-			    "socket", 2, args);
-		}
+	for (i = SOCK_STREAM; i <= SOCK_DGRAM; i++) {
+		add_protocol(f, AF_INET, i);
+		add_protocol(f, AF_INET6, i);
 	}
 	for (i = AF_UNSPEC; i < AF_MAX; i++) {
 		struct scmp_arg_cmp family = equal(0, i);

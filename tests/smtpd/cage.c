@@ -47,6 +47,7 @@ static struct {
 	in_port_t tcp_port;
 	int family; /* of the next socket to try */
 	int type;
+	int protocol;
 } aim;
 
 /* ---- attempts: 0 if they succeed, else -1 with errno ---- */
@@ -203,7 +204,7 @@ make_by_clone3(void)
 static int
 open_socket(void)
 {
-	return keep(socket(aim.family, aim.type | SOCK_CLOEXEC, 0));
+	return keep(socket(aim.family, aim.type | SOCK_CLOEXEC, aim.protocol));
 }
 
 static int
@@ -296,19 +297,27 @@ static const struct {
 	const char *name;
 	int family;
 	int type;
+	int protocol;
 	unsigned who;
 } sockets[] = {
-	{ "TCP", AF_INET, SOCK_STREAM, R(POLICY) | R(DELIVER) },
-	{ "TCP, IPv6", AF_INET6, SOCK_STREAM, R(POLICY) | R(DELIVER) },
-	{ "UDP", AF_INET, SOCK_DGRAM, R(POLICY) },
-	{ "UDP, IPv6", AF_INET6, SOCK_DGRAM, R(POLICY) },
-	{ "raw IP", AF_INET, SOCK_RAW, 0 },
-	{ "Unix stream", AF_UNIX, SOCK_STREAM, 0 },
-	{ "Unix datagram", AF_UNIX, SOCK_DGRAM, 0 },
-	{ "netlink", AF_NETLINK, SOCK_RAW, 0 },
-	{ "packet", AF_PACKET, SOCK_RAW, 0 },
-	{ "virtual machine", AF_VSOCK, SOCK_STREAM, 0 },
-	{ "kernel crypto", AF_ALG, SOCK_SEQPACKET, 0 },
+	{ "TCP", AF_INET, SOCK_STREAM, 0, R(POLICY) | R(DELIVER) },
+	{ "TCP by number", AF_INET, SOCK_STREAM, IPPROTO_TCP,
+	    R(POLICY) | R(DELIVER) },
+	{ "TCP, IPv6", AF_INET6, SOCK_STREAM, 0, R(POLICY) | R(DELIVER) },
+	{ "MPTCP", AF_INET, SOCK_STREAM, IPPROTO_MPTCP, 0 },
+	{ "SCTP", AF_INET6, SOCK_STREAM, IPPROTO_SCTP, 0 },
+	{ "UDP", AF_INET, SOCK_DGRAM, 0, R(POLICY) },
+	{ "UDP by number", AF_INET6, SOCK_DGRAM, IPPROTO_UDP, R(POLICY) },
+	{ "UDP, IPv6", AF_INET6, SOCK_DGRAM, 0, R(POLICY) },
+	{ "UDP-Lite", AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE, 0 },
+	{ "ping", AF_INET, SOCK_DGRAM, IPPROTO_ICMP, 0 },
+	{ "raw IP", AF_INET, SOCK_RAW, 0, 0 },
+	{ "Unix stream", AF_UNIX, SOCK_STREAM, 0, 0 },
+	{ "Unix datagram", AF_UNIX, SOCK_DGRAM, 0, 0 },
+	{ "netlink", AF_NETLINK, SOCK_RAW, 0, 0 },
+	{ "packet", AF_PACKET, SOCK_RAW, 0, 0 },
+	{ "virtual machine", AF_VSOCK, SOCK_STREAM, 0, 0 },
+	{ "kernel crypto", AF_ALG, SOCK_SEQPACKET, 0, 0 },
 };
 /* clang-format on */
 
@@ -440,6 +449,7 @@ test_sockets(int role)
 	for (i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++) {
 		aim.family = sockets[i].family;
 		aim.type = sockets[i].type;
+		aim.protocol = sockets[i].protocol;
 		status = try(role, &opens);
 		t_row("%s: %s (status %#x)", roles[role].name, sockets[i].name,
 		    (unsigned)status);
