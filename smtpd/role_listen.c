@@ -118,9 +118,12 @@ on_accept(void *arg, unsigned events)
 			break;
 		receive(l, fd, (const struct sockaddr *)&peer);
 	}
-	if (i == ACCEPTS_MAX || (errno != EMFILE && errno != ENFILE))
+	/* The connection stays, and would be reported again at once. */
+	if (i == ACCEPTS_MAX ||
+	    (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
+		errno != ENOMEM))
 		return;
-	log_note(LOG_PRI_ERR, "no descriptors left to accept connections");
+	log_note(LOG_PRI_ERR, "cannot accept connections: %s", strerror(errno));
 	set_watches(0);
 	ev_timer_set(role.door.ev, &role.pause,
 	    ev_now(role.door.ev) + PAUSE_MS);
