@@ -16,6 +16,7 @@
 #define FILE_BLOCK 65536    /* bytes of a transcript at a time */
 #define FILE_ROOM 131072    /* bytes held of it */
 #define OUTPUT_HIGH 65536   /* bytes that a slow reader may leave waiting */
+#define STRANGER_LINES 10   /* in the log, a second */
 
 static void on_event(void *arg, enum io_event);
 static void read_more(void *arg);
@@ -62,6 +63,29 @@ report(struct guest *g)
 	    -1);
 }
 
+void
+door_second(struct door *door)
+{
+	struct log_line line;
+
+	if (door->unsaid > 0) {
+		log_begin(&line, LOG_PRI_NOTICE, "sessions-not-logged");
+		log_int(&line, "count", door->unsaid);
+		log_end(&line);
+	}
+	door->lines = door->unsaid = 0;
+}
+
+/* Whoever may not relay shall not fill the log. */
+static bool
+may_fill_log(const struct guest *g)
+{
+	if (g->may_relay || g->door->lines++ < STRANGER_LINES)
+		return true;
+	g->door->unsaid++;
+	return false;
+}
+
 /* The dialogue is over; what was said still goes out. */
 static void
 finish(struct guest *g)
@@ -73,7 +97,7 @@ finish(struct guest *g)
 		report(g);
 	else
 		io_finish(g->io);
-	if (server_refusal(g->server, &text) != 0) {
+	if (server_refusal(g->server, &text) != 0 && may_fill_log(g)) {
 		log_begin(&line, LOG_PRI_NOTICE, "session");
 		log_str(&line, "client", g->client);
 		log_int(&line, "accepted", server_accepted(g->server));

@@ -80,7 +80,13 @@ struct door {
 	bool is_stopping;
 	struct msg_listen_stats stats;
 	bool stats_changed;
+	/* Lines about sessions of strangers since the last call of
+	 * door_second(), and those that there were too many of. */
+	unsigned lines, unsaid;
 };
+
+/* Call it once a second. */
+void door_second(struct door *);
 
 /* A connection: "fd" is taken. peer: NULL for the Unix socket. */
 void guest_welcome(struct door *, int fd, const struct sockaddr *peer);

@@ -21,7 +21,7 @@
 #define GUESTS_PER_STRANGER 50              /* at once from one address */
 #define ACCEPTS_MAX 32                      /* in one turn */
 #define PAUSE_MS 1000                       /* when descriptors run out */
-#define STATS_MS 1000
+#define SECOND_MS 1000
 #define STOP_TICK_MS 50
 #define STOP_MS 3000 /* for messages about to be durable */
 
@@ -36,7 +36,7 @@ static struct listen {
 	struct listener listeners[LISTENERS_MAX];
 	size_t count;
 	struct ev_timer pause;
-	struct ev_timer stats;
+	struct ev_timer second;
 	struct ev_timer stop;
 	int64_t stop_by;
 } role;
@@ -284,17 +284,18 @@ lost(struct child *c, int peer, uint32_t instance)
 /* ---- figures ---- */
 
 static void
-send_stats(void *arg)
+each_second(void *arg)
 {
 	struct ipc *queue = child_peer(role.door.child, ROLE_QUEUE, 0);
 
 	(void)arg;
+	door_second(&role.door);
 	if (role.door.stats_changed && queue != NULL) {
 		MSG_SEND(queue, listen_stats, &role.door.stats, -1);
 		role.door.stats_changed = false;
 	}
-	ev_timer_set(role.door.ev, &role.stats,
-	    ev_now(role.door.ev) + STATS_MS);
+	ev_timer_set(role.door.ev, &role.second,
+	    ev_now(role.door.ev) + SECOND_MS);
 }
 
 /* ---- the life of the role ---- */
@@ -344,10 +345,10 @@ start(struct child *c)
 	RB_INIT(&door->by_id);
 	door->ids.allocator = ID_LISTEN;
 	ev_timer_init(&role.pause, pause_over, NULL);
-	ev_timer_init(&role.stats, send_stats, NULL);
+	ev_timer_init(&role.second, each_second, NULL);
 	ev_timer_init(&role.stop, stop_tick, NULL);
 	set_aliases("", 0);
-	send_stats(NULL);
+	each_second(NULL);
 }
 
 const struct role_ops role_listen_ops = {

@@ -5,6 +5,7 @@ import resource
 import socket
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lab"))
@@ -135,6 +136,27 @@ def _(lab):
         sock.close()
     wait_until("room", lambda: talk(b"QUIT\r\n")[:3] == b"220")
     wait_empty()
+
+
+@case("sessions of strangers: a few lines a second in the log, the rest counted")
+def _(lab):
+    mark = lab.sealpostd.mark()
+    began = time.monotonic()
+    for _ in range(300):
+        with socket.create_connection(("192.0.2.10", 25), 10) as sock:
+            sock.sendall(b"EHLO c.example\r\nMAIL FROM:<a@b.example>\r\n"
+                         b"RCPT TO:<bob@a.example>\r\nQUIT\r\n")
+            while sock.recv(1000):
+                pass
+    seconds = time.monotonic() - began
+
+    def counted():
+        return sum(int(e["count"]) for e in lab.sealpostd.events(
+            "sessions-not-logged", mark))
+    wait_until("all 300 to be told of", lambda: counted() + len(
+        lab.sealpostd.events("session", mark)) == 300)
+    true(len(lab.sealpostd.lines(mark)) < 12 * (seconds + 2),
+         "%d lines in %.1f s" % (len(lab.sealpostd.lines(mark)), seconds))
 
 
 @case("replies of a host: a megabyte to each command costs little")
