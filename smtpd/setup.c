@@ -174,6 +174,11 @@ setup_load(struct setup *s, const char *path, struct conf_errors *errors)
 	    s->conf->aliases_line == 0, errors);
 	if (s->trust == -1 || s->aliases == -1)
 		return -1;
+	if (s->conf->trust == NULL && access(trust, F_OK) == -1)
+		log_note(LOG_PRI_WARNING,
+		    "%s is missing (Debian: package ca-certificates): no"
+		    " certificate can be trusted, only DANE",
+		    trust);
 	return read_secrets(s, errors);
 }
 

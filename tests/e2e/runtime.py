@@ -305,6 +305,20 @@ def _(lab):
     equal(process.wait(6), 0)
 
 
+@case("no CA bundle, no resolv.conf: it starts, and names what is missing")
+def _(lab):
+    bundle = "/etc/ssl/certs/ca-certificates.crt"
+    for path in (bundle, "/etc/resolv.conf"):
+        os.rename(path, path + ".away")
+    mark = lab.sealpostd.mark()
+    lab.sealpostd.start()
+    true([l for l in lab.sealpostd.lines(mark) if bundle in l], "named")
+    equal(sealpost("status").code, 0)
+    equal(lab.sealpostd.stop(), 0)
+    for path in (bundle, "/etc/resolv.conf"):
+        os.rename(path + ".away", path)
+
+
 @case("`sealpost stop` stops, and a start follows at once")
 def _(lab):
     lab.sealpostd.start()
