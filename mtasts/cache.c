@@ -13,6 +13,7 @@
 
 #define NEW_MARK '~' /* before a domain: its file while being written */
 #define NEW_SIZE (HOST_SIZE + 1)
+#define PATTERN_COST 40 /* bytes of memory beside its text, at the least */
 
 RB_HEAD(entry_tree, cache_entry);
 TAILQ_HEAD(entry_list, cache_entry);
@@ -21,6 +22,7 @@ struct cache {
 	enum cache_kind kind;
 	int dirfd; /* borrowed */
 	size_t max, count;
+	size_t bytes; /* of all entries */
 	struct entry_tree tree;
 	struct entry_list use; /* unused for longest first */
 	struct entry_list dirty;
@@ -61,6 +63,7 @@ detach(struct cache *c, struct cache_entry *e)
 	if (e->is_dirty)
 		TAILQ_REMOVE(&c->dirty, e, dirty);
 	c->count--;
+	c->bytes -= e->bytes;
 	policy_clear(&e->policy);
 	free(e);
 }
@@ -115,9 +118,50 @@ cache_use(struct cache *c, struct cache_entry *e, time_t now)
 	TAILQ_INSERT_TAIL(&c->use, e, by_use);
 }
 
+static size_t
+weigh(const struct cache_entry *e)
+{
+	size_t bytes = sizeof(*e), i;
+
+	for (i = 0; i < e->policy.mx_count; i++)
+		bytes += strlen(e->policy.mx[i]) + PATTERN_COST;
+	return bytes;
+}
+
+/* The large one, but for "e", that was unused for longest. */
+static struct cache_entry *
+find_large(const struct cache *c, const struct cache_entry *e)
+{
+	struct cache_entry *large;
+
+	TAILQ_FOREACH(large, &c->use, by_use)
+		if (large != e && large->bytes > CACHE_SHARE)
+			return large;
+	return NULL;
+}
+
+/*
+ * A policy file of 64 KiB takes five times as much in memory, and whoever
+ * has many domains could fill it with them: they share what large ones may
+ * have in all.
+ */
+static void
+account(struct cache *c, struct cache_entry *e)
+{
+	struct cache_entry *large;
+
+	c->bytes -= e->bytes;
+	e->bytes = weigh(e);
+	c->bytes += e->bytes;
+	while (c->bytes > c->max * CACHE_SHARE &&
+	    (large = find_large(c, e)) != NULL)
+		cache_drop(c, large);
+}
+
 void
 cache_store(struct cache *c, struct cache_entry *e)
 {
+	account(c, e);
 	if (c->kind != CACHE_WRITE || e->is_dirty)
 		return;
 	e->is_dirty = true;
@@ -240,6 +284,7 @@ load_file(struct cache *c, const char *domain, int fd, cache_damage_cb *damage,
 		return -1;
 	if (cache_file_read(fd, e, &why) == 0) {
 		e->used = e->fetched;
+		account(c, e);
 		return 0;
 	}
 	mark_damaged(c, e, why, damage, arg);

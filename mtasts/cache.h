@@ -3,8 +3,9 @@
  *
  * Files are written anew and renamed into place, carry a checksum, and are
  * read once at start. Every name is relative to a directory descriptor, so
- * that the cache works inside a chroot. Bounded: the entry unused for longest
- * goes first. The cache keeps and finds; when to fetch, and what is in force,
+ * that the cache works inside a chroot. Bounded in domains and in bytes: the
+ * entry unused for longest goes first, for the bytes' sake only one that has
+ * more than its share of them. The cache keeps and finds; when to fetch, and what is in force,
  * is discover's business.
  */
 
@@ -21,7 +22,8 @@
 #include "mtasts/policy.h"
 #include "mtasts/record.h"
 
-#define CACHE_MAX 10000 /* domains */
+#define CACHE_MAX 10000  /* domains */
+#define CACHE_SHARE 6144 /* bytes of memory for each, on average */
 
 /* What is known of one domain's policy. */
 struct cache_entry {
@@ -35,6 +37,7 @@ struct cache_entry {
 	bool damaged;     /* the file was unreadable; there is no policy here */
 	bool expiry_told; /* the caller has heard that it ran out */
 	bool is_dirty;    /* the cache's own from here on */
+	size_t bytes;     /* what it takes in memory, about */
 	RB_ENTRY(cache_entry) by_name;
 	TAILQ_ENTRY(cache_entry) by_use;
 	TAILQ_ENTRY(cache_entry) dirty;
@@ -77,7 +80,8 @@ struct cache_entry *cache_find(struct cache *, const char *domain);
 struct cache_entry *cache_put(struct cache *, const char *domain);
 /* It was asked for: it goes last now. */
 void cache_use(struct cache *, struct cache_entry *, time_t now);
-/* It was changed: its file is to be written with the next flush. */
+/* It was changed: its file is to be written with the next flush. Others that
+ * are large may be dropped. */
 void cache_store(struct cache *, struct cache_entry *);
 /* Forget it, on disk too. */
 void cache_drop(struct cache *, struct cache_entry *);

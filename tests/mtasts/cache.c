@@ -221,6 +221,54 @@ bounds(int dirfd)
 	cache_free(c);
 }
 
+/* A policy of "count" patterns. */
+static void
+put_large(struct cache *c, const char *domain, size_t count)
+{
+	static char body[65536];
+	struct cache_entry *e = cache_put(c, domain);
+	const char *why;
+
+	strlcpy(body, "version:STSv1\nmode:enforce\nmax_age:9\n", sizeof(body));
+	while (count-- > 0)
+		strlcat(body, "mx:a.b\n", sizeof(body));
+	policy_clear(&e->policy);
+	t_int(policy_parse(&e->policy, body, strlen(body), &why), 0);
+	e->fetched = T0;
+	cache_store(c, e);
+}
+
+static void
+large_ones(int dirfd)
+{
+	struct cache *c = cache_new(CACHE_WRITE, dirfd, 5);
+
+	t_case("large policies push out each other, not those of usual size");
+	put(c, "old.example", T0);
+	put_large(c, "a.example", 300);
+	put_large(c, "b.example", 300);
+	t_int(cache_count(c), 3);
+	cache_use(c, cache_find(c, "a.example"), T0 + 5);
+	put_large(c, "c.example", 300);
+	t_true(cache_find(c, "old.example") != NULL);
+	t_true(cache_find(c, "a.example") != NULL);
+	t_true(cache_find(c, "b.example") == NULL);
+	t_true(cache_find(c, "c.example") != NULL);
+	t_case("one that has become small makes room again");
+	put(c, "c.example", T0);
+	put_large(c, "d.example", 300);
+	t_int(cache_count(c), 4);
+	t_int(cache_flush(c, 9), 0);
+	cache_free(c);
+	c = cache_new(CACHE_WRITE, dirfd, 4);
+	t_case("the bytes are kept to at the next start as well");
+	t_int(cache_load(c, on_damage, NULL), 0);
+	t_int(cache_count(c), 3);
+	while (cache_first(c) != NULL)
+		cache_drop(c, cache_first(c));
+	cache_free(c);
+}
+
 static void
 reading_only(int dirfd)
 {
@@ -264,6 +312,7 @@ main(void)
 	damage(dirfd);
 	hostile_files(dirfd);
 	bounds(dirfd);
+	large_ones(dirfd);
 	reading_only(dirfd);
 	close(dirfd);
 	rmdir(folder);
