@@ -154,10 +154,12 @@ install: all
 	    install -m 644 $$m $(I)/share/man/man$${m##*.} || exit 1; done
 	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/sealpost/sealpost.conf || \
 	    install -m 644 etc/sealpost.conf $(DESTDIR)$(SYSCONFDIR)/sealpost
-	$(Q)$(FILL) etc/sealpostd.service \
+	$(Q)umask 022; $(FILL) etc/sealpostd.service \
 	    >$(I)/lib/systemd/system/sealpostd.service
-	$(Q)$(FILL) etc/sealpost.sysusers >$(I)/lib/sysusers.d/sealpost.conf
-	$(Q)$(FILL) etc/sealpost.tmpfiles >$(I)/lib/tmpfiles.d/sealpost.conf
+	$(Q)umask 022; $(FILL) etc/sealpost.sysusers \
+	    >$(I)/lib/sysusers.d/sealpost.conf
+	$(Q)umask 022; $(FILL) etc/sealpost.tmpfiles \
+	    >$(I)/lib/tmpfiles.d/sealpost.conf
 	$(Q)test -n "$(DESTDIR)" || $(MAKE) --no-print-directory users
 	$(SAY) "" "sealpostd and sealpost are in $(I)/sbin,"
 	$(SAY) "" "the configuration in $(DESTDIR)$(SYSCONFDIR)/sealpost."
