@@ -19,7 +19,7 @@
 
 #define SELF "/proc/self/exe"
 #define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS 10000
+#define BACKOFF_MAX_MS 5000
 #define HOLD_POLL_MS 10
 #define ENV_MAX 16 /* variables handed on */
 #define SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK)

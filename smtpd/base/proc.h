@@ -54,7 +54,7 @@ pid_t proc_spawn(char *const argv[], int channel, int log);
 int proc_hold_folder(const char *path, unsigned wait_ms);
 
 /* Milliseconds to wait before the n-th restart in a row (from 1): 100,
- * doubling up to 10,000. */
+ * doubling up to 5,000. */
 int64_t proc_backoff_ms(unsigned restarts);
 
 /* Does valgrind run this process? It shares what the process may do. */
