@@ -335,12 +335,6 @@ proof_add(struct proof_store *p, const struct proof *proof)
 	return append(p, line, len);
 }
 
-size_t
-proof_buffered(const struct proof_store *p)
-{
-	return p->buffered;
-}
-
 int
 proof_flush(struct proof_store *p, int64_t now_ms)
 {

@@ -69,8 +69,6 @@ void proof_erase(struct proof_store *);
  * memory, or the buffer is full because the disk takes nothing).
  */
 int proof_add(struct proof_store *, const struct proof *);
-/* Bytes that wait for the next flush. */
-size_t proof_buffered(const struct proof_store *);
 /*
  * Write the buffer out, and drop old segments. Returns 0, or -1 with errno:
  * what is buffered stays and is tried again by the next call.
