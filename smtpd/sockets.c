@@ -16,7 +16,6 @@
 #include "smtpd/netaddr.h"
 
 #define BACKLOG 1024
-#define SMTP_PORT 25
 #define TYPE (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
 
 static int
@@ -123,23 +122,18 @@ add(struct sockets *s, const struct sockaddr *addr, struct sockets *before)
 	return 0;
 }
 
+/* Of the defaults, ::1 is not there on every machine. */
 static int
-add_defaults(struct sockets *s, struct sockets *before)
+add_listener(struct sockets *s, const struct conf_listen *l,
+    struct sockets *before)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET,
-		.sin_port = htons(SMTP_PORT),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6,
-		.sin6_port = htons(SMTP_PORT),
-		.sin6_addr = in6addr_loopback };
-
-	if (add(s, (struct sockaddr *)&in, before) == -1)
-		return -1;
-	if (add(s, (struct sockaddr *)&in6, before) == 0)
+	if (add(s, (const struct sockaddr *)&l->addr, before) == 0)
 		return 0;
-	if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)
+	if (l->line != 0 || l->addr.ss_family != AF_INET6 ||
+	    (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
 		return -1;
-	log_note(LOG_PRI_WARNING, "no IPv6 here: not listening on [::1]:25");
+	log_note(LOG_PRI_WARNING, "no IPv6 here: not listening on %s",
+	    s->one[s->count].name);
 	return 0;
 }
 
@@ -151,11 +145,8 @@ sockets_open(struct sockets *s, const struct conf *conf, struct sockets *before,
 	size_t i;
 
 	memset(s, 0, sizeof(*s));
-	if (conf->listen_count == 0)
-		result = add_defaults(s, before);
 	for (i = 0; i < conf->listen_count && result == 0; i++)
-		result = add(s, (const struct sockaddr *)&conf->listen[i].addr,
-		    before);
+		result = add_listener(s, &conf->listen[i], before);
 	if (result == 0)
 		result = add(s, NULL, before);
 	if (result == 0)

@@ -29,11 +29,14 @@ listen_on(const char *const *addresses, uint16_t port)
 {
 	const char *why;
 
+	conf_clear(&conf);
 	memset(&conf, 0, sizeof(conf));
-	for (; *addresses != NULL; addresses++)
+	for (; *addresses != NULL; addresses++) {
+		conf.listen[conf.listen_count].line = 1;
 		t_int(netaddr_parse(&conf.listen[conf.listen_count++].addr,
 			  *addresses, port, &why),
 		    0);
+	}
 }
 
 static bool
@@ -47,6 +50,16 @@ listens(int fd)
 	    (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
 }
 
+/* What a file without a `listen on` line means. */
+static void
+listen_by_default(void)
+{
+	struct conf_errors errors = { 0 };
+
+	conf_clear(&conf);
+	t_int(conf_parse(&conf, "conf", "", 0, &errors), 0);
+}
+
 static void
 test_default(void)
 {
@@ -56,7 +69,7 @@ test_default(void)
 	size_t i;
 
 	t_case("by default: loopback port 25 and the Unix socket, mode 0666");
-	memset(&conf, 0, sizeof(conf));
+	listen_by_default();
 	t_int(sockets_open(&s, &conf, &none, why), 0);
 	t_int(s.count, 3);
 	t_str(s.one[0].name, "127.0.0.1:25");
@@ -89,9 +102,11 @@ test_no_ipv6(void)
 		t_skip("IPv6 can't be turned off here");
 		return;
 	}
-	memset(&conf, 0, sizeof(conf));
+	listen_by_default();
 	t_int(sockets_open(&s, &conf, &none, why), 0);
 	t_int(s.count, 2);
+	t_str(s.one[0].name, "127.0.0.1:25");
+	t_str(s.one[1].name, SOCKETS_UNIX);
 	sockets_clear(&s);
 	listen_on((const char *[]){ "::1", NULL }, 25);
 	t_int(sockets_open(&s, &conf, &none, why), -1);
