@@ -387,6 +387,8 @@ catch_signals(struct parent *p)
 	size_t i;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* Ignored, as whoever started us may, it leaves nothing to reap. */
+	(void)signal(SIGCHLD, SIG_DFL);
 	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		if (ev_signal(p->ev, signals[i], on_signal, p) == -1)
 			return -1;

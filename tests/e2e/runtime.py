@@ -305,6 +305,20 @@ def _(lab):
     equal(process.wait(6), 0)
 
 
+@case("started by one who ignores SIGCHLD, it restarts its children as well")
+def _(lab):
+    mark = lab.sealpostd.mark()
+    kept = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    lab.sealpostd.start(ready=False)
+    signal.signal(signal.SIGCHLD, kept)
+    lab.sealpostd.wait_event("started", mark)
+    old = lab.sealpostd.roles()["policy"]
+    os.kill(old[0], signal.SIGKILL)
+    wait_until("a new one", lambda: lab.sealpostd.roles()["policy"] not in (
+        [], old))
+    equal(lab.sealpostd.stop(), 0)
+
+
 @case("no CA bundle, no resolv.conf: it starts, and names what is missing")
 def _(lab):
     bundle = "/etc/ssl/certs/ca-certificates.crt"
