@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -120,6 +121,13 @@ others_alive(const struct parent *p)
 	return count;
 }
 
+/* By another's hand: the next one may well start. */
+static bool
+was_killed(const struct parent_child *c)
+{
+	return WIFSIGNALED(c->status) && WTERMSIG(c->status) == SIGKILL;
+}
+
 void
 parent_child_ended(struct parent_child *c)
 {
@@ -141,7 +149,7 @@ parent_child_ended(struct parent_child *c)
 	log_str(&line, "status",
 	    proc_status_text(c->status, status, sizeof(status)));
 	log_end(&line);
-	if (!p->ready) {
+	if (!p->ready && !was_killed(c)) {
 		log_note(LOG_PRI_ERR, "not started: process %s ended%s",
 		    roles[c->role].name,
 		    p->log != -1 ? ", the system's log says why" : "");

@@ -319,6 +319,18 @@ def _(lab):
     equal(lab.sealpostd.stop(), 0)
 
 
+@case("a child killed while it starts is restarted as well")
+def _(lab):
+    for role in ROLES:
+        mark = lab.sealpostd.mark()
+        lab.sealpostd.start(ready=False)
+        old = wait_until(role, lambda: lab.sealpostd.pids(role))
+        os.kill(old[0], signal.SIGKILL)
+        lab.sealpostd.wait_event("started", mark)
+        true(old[0] not in lab.sealpostd.pids(role), "it is another")
+        equal(lab.sealpostd.stop(), 0)
+
+
 @case("no CA bundle, no resolv.conf: it starts, and names what is missing")
 def _(lab):
     bundle = "/etc/ssl/certs/ca-certificates.crt"
