@@ -94,6 +94,7 @@ journal_fail(struct journal *j, int error)
 	j->buf.len = 0;
 	j->index.len = 0;
 	j->error = error;
+	j->redo_left = j->redo_start;
 	j->sync_lost = j->syncing;
 	j->hooks.failed(j->hooks.arg, error);
 	errno = error;
@@ -224,7 +225,13 @@ put_record(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 	return 0;
 }
 
-/* Remember the record until it is durable. */
+static bool
+has_unwritten(const struct journal *j)
+{
+	return j->redo_left < j->redo.len;
+}
+
+/* Remember the record until it is durable; pos 0: it is not written yet. */
 static int
 keep_redo(struct journal *j, const struct journal_rec *rec, uint64_t pos)
 {
@@ -232,7 +239,6 @@ keep_redo(struct journal *j, const struct journal_rec *rec, uint64_t pos)
 	char *at;
 
 	memset(&redo, 0, sizeof redo);
-	redo.mark = j->mark;
 	redo.pos = pos;
 	redo.id = rec->id;
 	redo.type = rec->type;
@@ -242,6 +248,10 @@ keep_redo(struct journal *j, const struct journal_rec *rec, uint64_t pos)
 	    (uint32_t)(sizeof redo + rec->brief_len + rec->text_len + 7) & ~7U;
 	if (bytes_reserve(&j->redo, redo.size) == -1)
 		return -1;
+	/* No sync is good for it before it is written. */
+	if (pos == 0)
+		j->mark += redo.size;
+	redo.mark = j->mark;
 	at = j->redo.mem + j->redo.len;
 	memcpy(at, &redo, sizeof redo);
 	at += sizeof redo;
@@ -250,9 +260,29 @@ keep_redo(struct journal *j, const struct journal_rec *rec, uint64_t pos)
 	if (rec->text_len > 0)
 		memcpy(at + rec->brief_len, rec->text, rec->text_len);
 	j->redo.len += redo.size;
+	if (pos != 0)
+		j->redo_left = j->redo.len;
 	return 0;
 }
 
+static int
+write_result(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
+{
+	if (make_room(j, rec->type,
+		record_size(rec->brief_len + rec->text_len)) == 0 &&
+	    put_record(j, rec, pos) == 0)
+		return 0;
+	j->error = errno;
+	return -1;
+}
+
+void
+journal_hold(struct journal *j, bool hold)
+{
+	j->held = hold;
+}
+
+/* Results keep their order: none goes past one that could not be written. */
 static int
 append_result(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 {
@@ -260,11 +290,11 @@ append_result(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 
 	*pos = 0;
 	error = 0;
-	if ((j->current == NULL && j->error != 0) ||
-	    make_room(j, rec->type,
-		record_size(rec->brief_len + rec->text_len)) == -1 ||
-	    j->current == NULL || put_record(j, rec, pos) == -1)
-		error = j->error != 0 ? j->error : errno;
+	if (j->held || has_unwritten(j) ||
+	    (j->current == NULL && j->error != 0))
+		error = j->error != 0 ? j->error : EAGAIN;
+	else if (write_result(j, rec, pos) == -1)
+		error = errno;
 	if (keep_redo(j, rec, *pos) == -1 && error == 0)
 		error = ENOMEM;
 	if (error == 0)
@@ -273,47 +303,46 @@ append_result(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 	return -1;
 }
 
-/* Write what was lost with its group once more. */
+/* Write what was lost with its group, or never had room. */
 static int
 write_redo(struct journal *j)
 {
-	struct bytes old;
 	struct journal_rec rec;
+	struct seg_entry entry;
 	struct redo redo;
 	uint64_t pos;
-	size_t at;
-	int result;
+	char *at;
 
-	old = j->redo;
-	at = j->redo_start;
-	memset(&j->redo, 0, sizeof j->redo);
-	j->redo_start = 0;
-	result = 0;
-	for (; at < old.len; at += redo.size) {
-		memcpy(&redo, old.mem + at, sizeof redo);
+	while (has_unwritten(j) && !j->held) {
+		at = j->redo.mem + j->redo_left;
+		memcpy(&redo, at, sizeof redo);
 		memset(&rec, 0, sizeof rec);
 		rec.type = redo.type;
 		rec.id = redo.id;
-		rec.brief = old.mem + at + sizeof redo;
+		rec.brief = at + sizeof redo;
 		rec.brief_len = redo.brief_len;
-		rec.text = old.mem + at + sizeof redo + redo.brief_len;
+		rec.text = at + sizeof redo + redo.brief_len;
 		rec.text_len = redo.text_len;
-		pos = 0;
-		if (append_result(j, &rec, &pos) == -1)
-			result = -1;
-		else if (j->hooks.moved != NULL)
-			j->hooks.moved(j->hooks.arg, rec.type, rec.id, redo.pos,
-			    pos);
+		if (write_result(j, &rec, &pos) == -1)
+			return -1;
+		memset(&entry, 0, sizeof entry);
+		entry.id = redo.id;
+		entry.type = redo.type;
+		entry.brief_len = redo.brief_len;
+		j->hooks.moved(j->hooks.arg, &entry, rec.brief, redo.pos, pos);
+		redo.mark = j->mark;
+		redo.pos = pos;
+		memcpy(at, &redo, sizeof redo);
+		j->redo_left += redo.size;
 	}
-	free(old.mem);
-	return result;
+	return 0;
 }
 
-/* After a failure: a new segment, void records, then the lost results. */
+/* After a failure: a new segment, void records, then the results. */
 static int
 revive(struct journal *j)
 {
-	if (segment_begin(j) == -1) {
+	if (j->current == NULL && segment_begin(j) == -1) {
 		j->error = errno;
 		return -1;
 	}
@@ -330,7 +359,9 @@ journal_append(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 	if (rec->type != j->once)
 		return append_result(j, rec, pos);
 	size = record_size(rec->brief_len + rec->text_len + rec->body_len);
-	if (j->current == NULL && j->error != 0 && revive(j) == -1)
+	if (((has_unwritten(j) && !j->held) ||
+		(j->current == NULL && j->error != 0)) &&
+	    revive(j) == -1)
 		return -1;
 	if (make_room(j, rec->type, size) == -1) {
 		j->error = errno;
@@ -356,17 +387,19 @@ journal_synced_mark(const struct journal *j)
 	return j->synced_mark;
 }
 
-/* Results to write anew, or a lost group to declare void? */
+/* Results to write, or a lost group to declare void? */
 static bool
 must_revive(const struct journal *j)
 {
-	return j->redo.len > j->redo_start || j->void_count > 0;
+	if (j->current == NULL && j->void_count > 0)
+		return true;
+	return has_unwritten(j) && !j->held;
 }
 
 bool
 journal_is_dirty(const struct journal *j)
 {
-	return j->dirty || (j->current == NULL && must_revive(j));
+	return j->dirty || must_revive(j);
 }
 
 int
@@ -403,19 +436,32 @@ list_files(struct journal *j, int fds[JOURNAL_SYNC_FILES])
 	return count;
 }
 
+/* What was appended before the first that is not written. */
+static uint64_t
+written_mark(const struct journal *j)
+{
+	struct redo redo;
+
+	if (!has_unwritten(j))
+		return j->mark;
+	memcpy(&redo, j->redo.mem + j->redo_left, sizeof redo);
+	return redo.mark - 1;
+}
+
 int
 journal_sync_begin(struct journal *j, int fds[JOURNAL_SYNC_FILES], int *count)
 {
 	if (j->syncing || !journal_is_dirty(j))
 		return 0;
-	if (j->current == NULL && must_revive(j) && revive(j) == -1)
+	if (must_revive(j) && revive(j) == -1 &&
+	    (j->current == NULL || !j->dirty))
 		return -1;
 	if (j->current != NULL && segment_flush(j) == -1)
 		return -1;
 	*count = list_files(j, fds);
 	j->syncing = true;
 	j->sync_lost = false;
-	j->sync_mark = j->mark;
+	j->sync_mark = written_mark(j);
 	j->dirty = false;
 	return 1;
 }
@@ -460,7 +506,7 @@ drop_redo(struct journal *j)
 {
 	struct redo redo;
 
-	while (j->redo_start < j->redo.len) {
+	while (j->redo_start < j->redo_left) {
 		memcpy(&redo, j->redo.mem + j->redo_start, sizeof redo);
 		if (redo.mark > j->synced_mark)
 			break;
@@ -469,6 +515,7 @@ drop_redo(struct journal *j)
 	if (j->redo_start == 0 || j->redo_start < j->redo.len / 2)
 		return;
 	j->redo.len -= j->redo_start;
+	j->redo_left -= j->redo_start;
 	memmove(j->redo.mem, j->redo.mem + j->redo_start, j->redo.len);
 	j->redo_start = 0;
 }
@@ -499,6 +546,6 @@ journal_synced(struct journal *j, int error)
 	drop_dead(j);
 	drop_voids(j);
 	drop_redo(j);
-	if (j->current != NULL)
+	if (j->current != NULL && !has_unwritten(j))
 		j->error = 0;
 }

@@ -106,9 +106,10 @@ struct journal_hooks {
 	/* At sealing: will a restart want this record? */
 	bool (*keep)(void *arg, const struct seg_entry *, const void *brief,
 	    uint64_t pos);
-	/* A record that was lost with its group was written anew. */
-	void (*moved)(void *arg, uint32_t type, uint64_t id, uint64_t from,
-	    uint64_t to);
+	/* A record that was lost with its group, or had found no room (from
+	 * is 0), was written. Its brief is given, no other part. */
+	void (*moved)(void *arg, const struct seg_entry *, const void *brief,
+	    uint64_t from, uint64_t to);
 	/* The group was lost: records of type "once" in it never will be. */
 	void (*failed)(void *arg, int error);
 };
@@ -150,6 +151,10 @@ void journal_name(uint32_t seq, char name[JOURNAL_NAME_SIZE]);
  * that is possible: *pos is 0, and -1 is only told.
  */
 int journal_append(struct journal *, const struct journal_rec *, uint64_t *pos);
+
+/* Records of other types than "once" are not to be written before this is
+ * called off: one of that type is to go first, and could not be appended. */
+void journal_hold(struct journal *, bool);
 
 /* Bytes ever appended: what a sync's mark is compared with. */
 uint64_t journal_mark(const struct journal *);

@@ -43,6 +43,7 @@ struct journal {
 	struct bytes index; /* of the current segment */
 	struct bytes redo;
 	size_t redo_start;
+	size_t redo_left;     /* from here on: to be written, in this order */
 	struct bytes scratch; /* loaded record */
 	struct rec_void voids[JOURNAL_VOIDS];
 	size_t void_count;
@@ -53,6 +54,7 @@ struct journal {
 	uint32_t spares[JOURNAL_SPARES]; /* names of files to use again */
 	size_t spare_count;
 	int error;
+	bool held;  /* results are not to be written yet */
 	bool dirty; /* something was appended or deleted since sync_begin */
 	bool dir_dirty;
 	bool syncing;

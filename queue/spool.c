@@ -226,6 +226,27 @@ make_pending(struct spool *sp, const struct envelope *env, int body)
 	return p;
 }
 
+/* What was bounced is done only if the report is there: results wait. */
+static void
+miss_reports(struct spool *sp, bool missing)
+{
+	sp->missing = missing;
+	journal_hold(sp->journal, missing);
+}
+
+/* Reports that could not be appended, or were lost with their group. */
+static int
+append_lost(struct spool *sp)
+{
+	struct pending *p;
+
+	TAILQ_FOREACH(p, &sp->pending, link)
+		if (p->lost && append_pending(sp, p, p->m->body) == -1)
+			return -1;
+	miss_reports(sp, false);
+	return 0;
+}
+
 int
 spool_put(struct spool *sp, const struct envelope *env, int body,
     bool is_report)
@@ -241,11 +262,14 @@ spool_put(struct spool *sp, const struct envelope *env, int body,
 		errno = EEXIST;
 		return -1;
 	}
+	if (sp->missing && !is_report && append_lost(sp) == -1)
+		return -1;
 	p = make_pending(sp, env, body);
 	if (p == NULL)
 		return -1;
 	p->is_report = is_report;
-	if (append_pending(sp, p, body) == -1 && !is_report) {
+	if (append_pending(sp, p, body) == -1 &&
+	    (!is_report || errno == EFBIG)) {
 		error = errno;
 		index_free(&sp->index, p->m);
 		free_pending(p);
@@ -253,7 +277,8 @@ spool_put(struct spool *sp, const struct envelope *env, int body,
 		return -1;
 	}
 	p->lost = p->mark == 0;
-	sp->lost_reports = sp->lost_reports || p->lost;
+	if (p->lost)
+		miss_reports(sp, true);
 	(void)index_add(&sp->index, p->m);
 	p->m->body = body;
 	if (body != -1)
@@ -312,21 +337,10 @@ spool_group_failed(void *arg, int error)
 			spool_account(sp, p->m, -1);
 		p->lost = true;
 		if (p->is_report)
-			sp->lost_reports = true;
+			miss_reports(sp, true);
 		else
 			refuse_pending(sp, p, error);
 	}
-}
-
-static void
-append_lost(struct spool *sp)
-{
-	struct pending *p;
-
-	sp->lost_reports = false;
-	TAILQ_FOREACH(p, &sp->pending, link)
-		if (p->lost && append_pending(sp, p, p->m->body) == -1)
-			sp->lost_reports = true;
 }
 
 static void
@@ -403,7 +417,7 @@ bool
 spool_is_dirty(const struct spool *sp)
 {
 	return journal_is_dirty(sp->journal) || !TAILQ_EMPTY(&sp->large) ||
-	    sp->lost_reports;
+	    sp->missing;
 }
 
 bool
@@ -423,8 +437,8 @@ spool_sync_begin(struct spool *sp, struct spool_sync *sync, int64_t now_ms)
 	sync->count = 0;
 	if (sp->syncing)
 		return 0;
-	if (sp->lost_reports)
-		append_lost(sp);
+	if (sp->missing)
+		(void)append_lost(sp);
 	TAILQ_FOREACH(l, &sp->large, link) {
 		if (sync->count == SPOOL_LARGE_SYNC)
 			break;

@@ -228,20 +228,21 @@ open_folders(struct spool *sp)
 	return sp->large_fd == -1 ? -1 : 0;
 }
 
-/* A result that was lost with its group stands elsewhere now. */
+/* A result that was lost with its group, or had no room, stands there now. */
 static void
-record_moved(void *arg, uint32_t type, uint64_t id, uint64_t from, uint64_t to)
+record_moved(void *arg, const struct seg_entry *entry, const void *brief,
+    uint64_t from, uint64_t to)
 {
+	struct brief_rcpt b;
 	struct spool *sp;
 	struct message *m;
-	uint16_t i;
 
 	sp = arg;
-	if (type != REC_OUTCOME || (m = index_find(&sp->index, id)) == NULL)
-		return;
-	for (i = 0; i < m->count; i++)
-		if (m->rcpts[i].last == from)
-			m->rcpts[i].last = to;
+	m = index_find(&sp->index, entry->id);
+	if (m != NULL && entry->type == REC_OUTCOME &&
+	    record_rcpt(brief, entry->brief_len, &b) == 0 &&
+	    b.rcpt < m->count && (from == 0 || m->rcpts[b.rcpt].last == from))
+		m->rcpts[b.rcpt].last = to;
 }
 
 static void

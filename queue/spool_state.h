@@ -26,7 +26,7 @@ struct pending {
 	uint64_t mark;
 	/* Of a report, which must come through even if its group fails: */
 	bool is_report;
-	bool lost; /* to be appended again */
+	bool lost; /* to be appended (again) */
 	char *text;
 	void *brief;
 	uint32_t text_len;
@@ -106,7 +106,7 @@ struct spool {
 	struct large_list large;
 	struct doomed_list doomed;
 	bool syncing;
-	bool lost_reports;
+	bool missing;  /* reports are: lost ones among those pending */
 	size_t bodies; /* memfds at hand */
 	struct job **jobs;
 	size_t job_room;

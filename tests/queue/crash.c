@@ -9,15 +9,17 @@ enum mode {
 	MODE_RUN,   /* nothing happens: counts the operations */
 	MODE_EIO,   /* the n-th fails */
 	MODE_FULL,  /* so do all that write for a while: ENOSPC */
+	MODE_ROOM,  /* ... or all that make files, for longer */
 	MODE_SHORT, /* the n-th writes half and fails */
 	MODE_END,   /* the process ends before the n-th */
 	MODE_TORN   /* ... in the middle of it */
 };
-#define MODES 6
+#define MODES 7
 #define FULL_FOR 12 /* operations */
+#define ROOM_FOR 60
 
 static const char *const mode_names[MODES] = { "run", "EIO", "ENOSPC",
-	"short write", "end", "end within" };
+	"no room for files", "short write", "end", "end within" };
 
 static struct plan {
 	enum mode mode;
@@ -35,12 +37,17 @@ is_hit(void)
 	p->count++;
 	if (p->mode == MODE_FULL)
 		return p->count >= p->at && p->count < p->at + FULL_FOR;
+	if (p->mode == MODE_ROOM)
+		return p->count >= p->at && p->count < p->at + ROOM_FOR;
 	return p->mode != MODE_RUN && p->count == p->at;
 }
 
+/* What an operation wants of the disk. */
+enum room { ROOM_NONE, ROOM_BLOCKS, ROOM_FILE };
+
 /* 0: go on with the real one; else -1 with errno. */
 static int
-step(bool takes_room)
+step(enum room room)
 {
 	struct plan *p = &plan;
 
@@ -54,16 +61,17 @@ step(bool takes_room)
 		w.dead = true;
 		w.acked = w.box.settled_count;
 	}
-	if (p->mode == MODE_FULL && !takes_room)
+	if ((p->mode == MODE_FULL && room == ROOM_NONE) ||
+	    (p->mode == MODE_ROOM && room != ROOM_FILE))
 		return 0;
-	errno = p->mode == MODE_FULL ? ENOSPC : EIO;
+	errno = p->mode == MODE_FULL || p->mode == MODE_ROOM ? ENOSPC : EIO;
 	return -1;
 }
 
 static int
 bad_openat(void *arg, int dirfd, const char *name, int flags)
 {
-	if (step((flags & O_CREAT) != 0) == -1)
+	if (step((flags & O_CREAT) != 0 ? ROOM_FILE : ROOM_NONE) == -1)
 		return -1;
 	return disk_real.openat(arg, dirfd, name, flags);
 }
@@ -75,7 +83,7 @@ bad_pwrite(void *arg, int fd, const void *bytes, size_t len, int64_t at)
 	bool was_dead;
 
 	was_dead = w.dead;
-	if (step(true) == -1) {
+	if (step(ROOM_BLOCKS) == -1) {
 		error = errno;
 		if (!was_dead &&
 		    (plan.mode == MODE_TORN || plan.mode == MODE_SHORT))
@@ -89,13 +97,13 @@ bad_pwrite(void *arg, int fd, const void *bytes, size_t len, int64_t at)
 static int
 bad_fallocate(void *arg, int fd, int64_t len)
 {
-	return step(true) == -1 ? -1 : disk_real.fallocate(arg, fd, len);
+	return step(ROOM_FILE) == -1 ? -1 : disk_real.fallocate(arg, fd, len);
 }
 
 static int
 bad_ftruncate(void *arg, int fd, int64_t len)
 {
-	return step(false) == -1 ? -1 : disk_real.ftruncate(arg, fd, len);
+	return step(ROOM_NONE) == -1 ? -1 : disk_real.ftruncate(arg, fd, len);
 }
 
 /* A process that ends loses nothing that was written: no need to sync. */
@@ -104,26 +112,27 @@ bad_fsync(void *arg, int fd)
 {
 	(void)arg;
 	(void)fd;
-	return step(true);
+	return step(ROOM_BLOCKS);
 }
 
 static int
 bad_unlinkat(void *arg, int dirfd, const char *name)
 {
-	return step(false) == -1 ? -1 : disk_real.unlinkat(arg, dirfd, name);
+	return step(ROOM_NONE) == -1 ? -1
+				     : disk_real.unlinkat(arg, dirfd, name);
 }
 
 static int
 bad_renameat(void *arg, int dirfd, const char *from, const char *to)
 {
-	return step(false) == -1 ? -1
-				 : disk_real.renameat(arg, dirfd, from, to);
+	return step(ROOM_NONE) == -1 ? -1
+				     : disk_real.renameat(arg, dirfd, from, to);
 }
 
 static int
 bad_mkdirat(void *arg, int dirfd, const char *name)
 {
-	return step(true) == -1 ? -1 : disk_real.mkdirat(arg, dirfd, name);
+	return step(ROOM_FILE) == -1 ? -1 : disk_real.mkdirat(arg, dirfd, name);
 }
 
 static const struct disk bad_disk = {

@@ -31,6 +31,7 @@ static struct world {
 	int synced[64];
 	int synced_count;
 	bool unsynced; /* no sync goes well */
+	bool full;     /* no file can be made */
 } w;
 
 static int
@@ -50,6 +51,16 @@ sick_pwrite(void *arg, int fd, const void *bytes, size_t len, int64_t at)
 		return -1;
 	}
 	return disk_real.pwrite(arg, fd, bytes, len, at);
+}
+
+static int
+full_openat(void *arg, int dirfd, const char *name, int flags)
+{
+	if (w.full && (flags & O_CREAT) != 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return disk_real.openat(arg, dirfd, name, flags);
 }
 
 /* For a test of what was synced when. */
@@ -87,11 +98,12 @@ scarce_fallocate(void *arg, int fd, int64_t len)
 }
 
 static void
-moved(void *arg, uint32_t type, uint64_t id, uint64_t from, uint64_t to)
+moved(void *arg, const struct seg_entry *entry, const void *brief,
+    uint64_t from, uint64_t to)
 {
 	(void)arg;
-	(void)type;
-	(void)id;
+	(void)entry;
+	(void)brief;
 	t_true(from != to);
 	w.moved++;
 }
@@ -140,6 +152,7 @@ begin(void)
 	static struct disk disk;
 
 	disk = disk_real;
+	disk.openat = full_openat;
 	disk.pwrite = sick_pwrite;
 	disk.fallocate = scarce_fallocate;
 	disk.fsync = noted_fsync;
@@ -496,6 +509,79 @@ scarce(void)
 	take_down();
 }
 
+/* Results until one finds no room; how many were put. */
+static uint64_t
+put_results(uint64_t id, size_t size)
+{
+	uint64_t pos;
+	int i;
+
+	for (i = 0; i < 1000; i++)
+		if (put(RESULT, id++, size, &pos) == -1)
+			break;
+	t_true(i < 1000);
+	return id;
+}
+
+/* Of ids that were found: how many make up 1, 2, 3... */
+static size_t
+count_in_order(void)
+{
+	size_t i;
+
+	for (i = 0; i < w.id_count && w.ids[i] == i + 1; i++)
+		;
+	return i;
+}
+
+static void
+no_room(void)
+{
+	uint64_t pos, id, i;
+
+	t_case("results that find no room are written once there is some");
+	set_up();
+	t_int(put(ONCE, 1, 100, &pos), 0);
+	t_int(commit(), 1);
+	w.full = true;
+	id = put_results(2, 1000);
+	t_int(journal_error(w.j), ENOSPC);
+	t_int(commit(), 1);
+	t_true(journal_is_dirty(w.j));
+	t_int(journal_error(w.j), ENOSPC);
+
+	t_case("... in their order, though a smaller one would fit");
+	t_int(put(RESULT, id++, 0, &pos), -1);
+	t_int(commit(), -1);
+	t_true(journal_synced_mark(w.j) < journal_mark(w.j));
+	t_int(put(ONCE, 1000, 0, &pos), -1);
+	t_int(errno, ENOSPC);
+	w.full = false;
+	t_int(commit(), 1);
+	t_true(!journal_is_dirty(w.j));
+	t_int(journal_error(w.j), 0);
+	t_true(journal_synced_mark(w.j) == journal_mark(w.j));
+	again();
+	t_int(count_in_order(), id - 1);
+
+	t_case("... also those that were lost with their group before");
+	t_int(put(ONCE, id++, 100, &pos), 0);
+	t_int(commit(), 1);
+	for (i = 0; i < 40; i++)
+		t_int(put(RESULT, id++, 1000, &pos), 0);
+	w.full = true;
+	id = put_results(id, 1000);
+	w.failing = EIO;
+	t_int(commit(), -1);
+	w.failing = 0;
+	t_int(commit(), -1);
+	w.full = false;
+	t_int(commit(), 1);
+	again();
+	t_int(count_in_order(), id - 1);
+	take_down();
+}
+
 int
 main(void)
 {
@@ -506,5 +592,6 @@ main(void)
 	recycled();
 	large_group();
 	scarce();
+	no_room();
 	return t_done();
 }
