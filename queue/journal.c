@@ -82,6 +82,14 @@ give_up_segment(struct journal *j, struct segment *seg)
 }
 
 void
+journal_trouble(struct journal *j, int error)
+{
+	j->error = error;
+	j->error_seq = j->current != NULL ? j->current->seq : j->last_seq;
+	errno = error;
+}
+
+void
 journal_fail(struct journal *j, int error)
 {
 	size_t i;
@@ -93,7 +101,7 @@ journal_fail(struct journal *j, int error)
 	j->current = NULL;
 	j->buf.len = 0;
 	j->index.len = 0;
-	j->error = error;
+	journal_trouble(j, error);
 	j->redo_left = j->redo_start;
 	j->sync_lost = j->syncing;
 	j->hooks.failed(j->hooks.arg, error);
@@ -119,22 +127,29 @@ check_size(const struct journal *j, const struct journal_rec *rec)
 	return -1;
 }
 
+static bool
+has_room(const struct journal *j, uint32_t type, uint32_t size)
+{
+	uint32_t limit;
+
+	limit = j->current->room;
+	if (type == j->once)
+		limit -= limit / RESERVE;
+	return size <= limit && j->current->end <= limit - size;
+}
+
 /* Make sure that "size" bytes fit in the current segment. */
 static int
 make_room(struct journal *j, uint32_t type, uint32_t size)
 {
-	uint32_t limit;
-
-	if (j->current == NULL)
-		return segment_begin(j);
-	limit = j->segment;
-	if (type == j->once)
-		limit -= limit / RESERVE;
-	if (j->current->end + size > limit)
-		return segment_begin(j);
-	if (j->buf.len > BUF_MAX)
-		return segment_flush(j);
-	return 0;
+	if (j->current != NULL && has_room(j, type, size))
+		return j->buf.len > BUF_MAX ? segment_flush(j) : 0;
+	if (segment_begin(j) == -1)
+		return -1;
+	if (has_room(j, type, size))
+		return 0;
+	errno = ENOSPC; /* the disk had no more for it */
+	return -1;
 }
 
 static int
@@ -272,7 +287,7 @@ write_result(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 		record_size(rec->brief_len + rec->text_len)) == 0 &&
 	    put_record(j, rec, pos) == 0)
 		return 0;
-	j->error = errno;
+	journal_trouble(j, errno);
 	return -1;
 }
 
@@ -342,8 +357,9 @@ write_redo(struct journal *j)
 static int
 revive(struct journal *j)
 {
-	if (j->current == NULL && segment_begin(j) == -1) {
-		j->error = errno;
+	if ((j->current == NULL || !has_unwritten(j)) &&
+	    segment_begin(j) == -1) {
+		journal_trouble(j, errno);
 		return -1;
 	}
 	return write_redo(j);
@@ -364,13 +380,10 @@ journal_append(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 	    revive(j) == -1)
 		return -1;
 	if (make_room(j, rec->type, size) == -1) {
-		j->error = errno;
+		journal_trouble(j, errno);
 		return -1;
 	}
-	if (put_record(j, rec, pos) == -1)
-		return -1;
-	j->error = 0;
-	return 0;
+	return put_record(j, rec, pos);
 }
 
 /* ---- group commit ---- */
@@ -387,10 +400,19 @@ journal_synced_mark(const struct journal *j)
 	return j->synced_mark;
 }
 
-/* Results to write, or a lost group to declare void? */
+/* Is the current segment from before the trouble? */
+static bool
+is_of_old(const struct journal *j)
+{
+	return j->current->seq <= j->error_seq;
+}
+
+/* Results to write, a lost group to declare void, trouble to look into? */
 static bool
 must_revive(const struct journal *j)
 {
+	if (j->error != 0 && (j->current == NULL || is_of_old(j)))
+		return true;
 	if (j->current == NULL && j->void_count > 0)
 		return true;
 	return has_unwritten(j) && !j->held;
@@ -546,6 +568,6 @@ journal_synced(struct journal *j, int error)
 	drop_dead(j);
 	drop_voids(j);
 	drop_redo(j);
-	if (j->current != NULL && !has_unwritten(j))
+	if (j->current != NULL && !is_of_old(j) && !has_unwritten(j))
 		j->error = 0;
 }

@@ -85,6 +85,7 @@ struct segment {
 	uint32_t seq;
 	uint32_t nonce;
 	int fd;
+	uint32_t room;     /* bytes that it may grow to */
 	uint32_t end;      /* of its records; where the index begins */
 	uint32_t synced;   /* durable up to here */
 	uint32_t sync_end; /* ... when the sync under way is through */

@@ -54,7 +54,8 @@ struct journal {
 	uint32_t spares[JOURNAL_SPARES]; /* names of files to use again */
 	size_t spare_count;
 	int error;
-	bool held;  /* results are not to be written yet */
+	uint32_t error_seq; /* over when a later segment is good */
+	bool held;          /* results are not to be written yet */
 	bool dirty; /* something was appended or deleted since sync_begin */
 	bool dir_dirty;
 	bool syncing;
@@ -74,6 +75,8 @@ int segment_seal(struct journal *, struct segment *seg, struct bytes *index);
 int segment_flush(struct journal *);
 /* Give the group up. Keeps errno. */
 void journal_fail(struct journal *, int error);
+/* Nothing can be accepted for this reason, until ... Keeps errno. */
+void journal_trouble(struct journal *, int error);
 
 /* All "len" bytes at "off"; -1 with errno, EBADMSG at the end of the file. */
 int segment_read(const struct segment *, void *to, size_t len, uint32_t off);

@@ -87,7 +87,7 @@ discard_file(struct journal *j, uint32_t seq, int fd)
 /* A file for segment "seq": a recycled one, whose blocks are already written
  * and hence cheaper to sync, or a new one. */
 static int
-open_file(struct journal *j, uint32_t seq)
+open_file(struct journal *j, uint32_t seq, uint32_t *room)
 {
 	char name[JOURNAL_NAME_SIZE], spare[JOURNAL_NAME_SIZE];
 	int fd, flags;
@@ -104,9 +104,12 @@ open_file(struct journal *j, uint32_t seq)
 		return -1;
 	/* A disk that is nearly full takes less at a time. ext4 keeps what it
 	 * had found before it failed: all the space that others have left. */
-	if (j->disk->fallocate(j->disk->arg, fd, j->segment) == 0 ||
-	    (errno == ENOSPC && j->disk->ftruncate(j->disk->arg, fd, 0) == 0 &&
-		j->disk->fallocate(j->disk->arg, fd, j->segment / SMALL) == 0))
+	*room = j->segment;
+	if (j->disk->fallocate(j->disk->arg, fd, *room) == 0)
+		return fd;
+	*room = j->segment / SMALL;
+	if (errno == ENOSPC && j->disk->ftruncate(j->disk->arg, fd, 0) == 0 &&
+	    j->disk->fallocate(j->disk->arg, fd, *room) == 0)
 		return fd;
 	discard_file(j, seq, fd);
 	return -1;
@@ -258,11 +261,11 @@ int
 segment_begin(struct journal *j)
 {
 	struct segment *seg;
-	uint32_t seq;
+	uint32_t seq, room;
 	int fd;
 
 	seq = j->last_seq + 1;
-	fd = open_file(j, seq);
+	fd = open_file(j, seq, &room);
 	if (fd == -1)
 		return -1;
 	j->last_seq = seq; /* the name is used up, whatever follows */
@@ -276,6 +279,7 @@ segment_begin(struct journal *j)
 		journal_fail(j, ENOMEM);
 		return -1;
 	}
+	seg->room = room;
 	return start_current(j, seg);
 }
 

@@ -257,8 +257,11 @@ choose(const struct spool *sp)
 {
 	struct segment *seg, *best;
 	uint64_t all, live;
+	bool failing;
 	size_t i;
 
+	/* What nothing lives in makes room where there is none. */
+	failing = journal_error(sp->journal) != 0;
 	best = NULL;
 	all = live = 0;
 	for (i = 0; i < journal_segments(sp->journal); i++) {
@@ -266,7 +269,8 @@ choose(const struct spool *sp)
 		all += seg->end;
 		live += seg->live_bytes;
 		if (seg->dead || seg->dirty || seg->syncing || seg->kept ||
-		    journal_is_current(sp->journal, seg))
+		    journal_is_current(sp->journal, seg) ||
+		    (failing && seg->live > 0))
 			continue;
 		if (seg->stale)
 			return seg;
@@ -290,7 +294,7 @@ spool_tidy(struct spool *sp, int64_t now_ms)
 
 	sp->now_ms = now_ms;
 	c = &sp->compact;
-	if (c->seq != 0 || c->count > 0 || journal_error(sp->journal) != 0)
+	if (c->seq != 0 || c->count > 0)
 		return false;
 	seg = choose(sp);
 	if (seg == NULL)

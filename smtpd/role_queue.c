@@ -20,7 +20,8 @@
 #include "smtpd/queue_proof.h"
 #include "smtpd/syncer.h"
 
-#define RESULT_SYNC_MS 100 /* results are durable within */
+#define RESULT_SYNC_MS 100   /* results are durable within */
+#define TROUBLE_SYNC_MS 1000 /* ... or tried again, while the disk fails */
 #define DAY_MS (24LL * 3600 * 1000)
 
 struct queue_role {
@@ -178,7 +179,9 @@ begin_sync(struct queue_role *q)
 	if (r == 1) {
 		q->syncing = true;
 		syncer_start(q->syncer, q->sync.fds, (size_t)q->sync.count);
-	}
+	} else if (spool_is_dirty(q->spool))
+		ev_timer_set(q->ev, &q->sync_timer,
+		    ev_now(q->ev) + TROUBLE_SYNC_MS);
 	log_failing(q);
 }
 
@@ -260,7 +263,8 @@ on_wake_timer(void *arg)
 static void
 finish_if_idle(struct queue_role *q)
 {
-	if (!q->stopping || q->syncing || spool_is_dirty(q->spool))
+	if (!q->stopping || q->syncing ||
+	    (spool_is_dirty(q->spool) && spool_failing(q->spool) == 0))
 		return;
 	queue_proof_flush(q->proof);
 	child_exit(q->child, 0);
