@@ -331,8 +331,9 @@ compact_synced(struct spool *sp)
 	seg = journal_segment(sp->journal, c->seq);
 	c->seq = 0;
 	c->count = 0;
+	/* What was moved from it may be found in it again. */
 	if (seg != NULL && journal_delete(sp->journal, seg) == -1)
-		seg->kept = true;
+		seg->kept = seg->stale = true;
 }
 
 /* Copies that were lost with their group: the messages are where they were. */

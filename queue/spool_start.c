@@ -14,21 +14,29 @@
 
 /* ---- records ---- */
 
+/* The message has moved on from the segment. */
+static void
+make_stale(struct spool *sp, const struct message *m)
+{
+	struct segment *seg;
+
+	seg = journal_segment(sp->journal, JOURNAL_SEQ(m->where));
+	if (seg != NULL)
+		seg->stale = true;
+}
+
 static void
 recover_message(struct spool *sp, const struct seg_entry *entry,
     const void *brief, uint64_t pos)
 {
 	struct message *m;
-	struct segment *seg;
 	char id[ID_SIZE];
 	uint16_t i;
 
 	m = index_find(&sp->index, entry->id);
 	if (m != NULL) {
 		/* Compaction was cut short: the older copy is to go. */
-		seg = journal_segment(sp->journal, JOURNAL_SEQ(m->where));
-		if (seg != NULL)
-			seg->stale = true;
+		make_stale(sp, m);
 		spool_account(sp, m, -1);
 		m->where = pos;
 		m->record_size = entry->len;
@@ -74,8 +82,18 @@ recover_rcpt(struct spool *sp, const struct seg_entry *entry, const void *brief,
 }
 
 static void
-forget(struct spool *sp, struct message *m)
+recover_done(struct spool *sp, const struct seg_entry *entry, const void *brief)
 {
+	struct brief_done done;
+	struct message *m;
+
+	m = index_find(&sp->index, entry->id);
+	if (m == NULL)
+		return;
+	/* The copy that it speaks of is in no index: it was done in time. */
+	if (record_done(brief, entry->brief_len, &done) == 0 &&
+	    done.seq != JOURNAL_SEQ(m->where))
+		make_stale(sp, m);
 	spool_account(sp, m, -1);
 	index_free(&sp->index, m);
 }
@@ -102,9 +120,7 @@ recover_record(void *arg, const struct seg_entry *entry, const void *brief,
 			m->flags |= MESSAGE_WARNED;
 		break;
 	case REC_DONE:
-		m = index_find(&sp->index, entry->id);
-		if (m != NULL)
-			forget(sp, m);
+		recover_done(sp, entry, brief);
 		break;
 	default: /* of a later version */
 		break;

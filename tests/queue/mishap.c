@@ -53,19 +53,24 @@ set_up(struct box *b)
 	t_true(box_open(b));
 }
 
-/* "count" messages of 4 KB, durable: three to a segment. */
 static void
-fill(struct box *b, int count, const char *to)
+put_mail(struct box *b, const char *to, size_t size)
 {
 	char body[4001];
 	uint64_t id;
 
-	memset(body, 'x', 4000);
-	body[4000] = '\0';
-	while (count-- > 0) {
-		t_int(box_append(b, "a@one.example", to, 0, body, &id), 0);
-		box_sync(b);
-	}
+	memset(body, 'x', size);
+	body[size] = '\0';
+	t_int(box_append(b, "a@one.example", to, 0, body, &id), 0);
+	box_sync(b);
+}
+
+/* "count" messages of 4 KB, durable: three to a segment. */
+static void
+fill(struct box *b, int count, const char *to)
+{
+	while (count-- > 0)
+		put_mail(b, to, 4000);
 }
 
 static int
@@ -125,9 +130,119 @@ full(void)
 	box_clear(&b);
 }
 
+/* One message is deferred, the rest of its segment done: it is moved. */
+static void
+move_one(struct box *b)
+{
+	struct spool_job job;
+
+	(void)box_mail(b, "a@one.example", "b@late.example");
+	t_int(spool_next(b->sp, b->now, false, &job), 1);
+	box_answer(b, &job, OUTCOME_DEFERRED, SCOPE_RECIPIENT, "remote-4xx");
+	fill(b, 20, "b@two.example");
+	t_int(deliver(b), 20);
+	tidy(b);
+}
+
+static void
+stuck(void)
+{
+	struct box b;
+	int i;
+
+	t_case("a message that was moved is not back when its old place is");
+	set_up(&b);
+	mishap.stuck = true;
+	move_one(&b);
+	b.now += 1000000;
+	spool_tick(b.sp, b.now);
+	t_int(deliver(&b), 1);
+	for (i = 0; i < 6; i++) {
+		fill(&b, 3, "b@two.example");
+		t_int(deliver(&b), 3);
+		tidy(&b);
+	}
+	box_reopen(&b);
+	t_int(box_messages(&b), 0);
+
+	t_case("... nor after another life, when files go again");
+	mishap.stuck = false;
+	for (i = 0; i < 6; i++) {
+		fill(&b, 3, "b@two.example");
+		t_int(deliver(&b), 3);
+		tidy(&b);
+		box_reopen(&b);
+		t_int(box_messages(&b), 0);
+	}
+	box_clear(&b);
+}
+
+static void
+order(struct box *b, enum spool_act act, const char *domain)
+{
+	struct spool_filter f = { 0, domain, NULL, -1, -1 };
+	struct spool_cursor cursor;
+
+	memset(&cursor, 0, sizeof cursor);
+	cursor.budget = 10000;
+	t_int(spool_act(b->sp, act, &f, &cursor, b->now), 0);
+	box_sync(b);
+}
+
+/* "pad" decides how much is moved. */
+static void
+cut_short(size_t pad)
+{
+	struct box b;
+	int i;
+
+	t_case("moving a segment was cut short: what was moved, done, sealed");
+	t_row("pad %zu", pad);
+	set_up(&b);
+	put_mail(&b, "b@moves.example", 100);
+	put_mail(&b, "b@stays.example", 1900);
+	fill(&b, 3, "b@two.example");
+	for (i = 0; i < 20; i++) {
+		put_mail(&b, "b@held.example", 4000);
+		fill(&b, 2, "b@two.example");
+	}
+	order(&b, ACT_HOLD, "held.example");
+	order(&b, ACT_HOLD, "stays.example");
+	order(&b, ACT_HOLD, "moves.example");
+	t_int(deliver(&b), 43);
+	fill(&b, 2, "b@two.example");
+	put_mail(&b, "b@two.example", 600);
+	put_mail(&b, "b@two.example", pad);
+	mishap.full = true;
+	t_true(!spool_tidy(b.sp, b.now));
+	order(&b, ACT_RELEASE, "moves.example");
+	t_int(deliver(&b), 5);
+	mishap.full = false;
+	box_sync(&b);
+	fill(&b, 3, "b@two.example");
+	t_int(deliver(&b), 3);
+	box_sync(&b);
+	box_reopen(&b);
+	t_int(box_messages(&b), 21);
+	t_case("... is not back when the segment that says so is gone");
+	for (i = 0; i < 4; i++) {
+		(void)spool_tidy(b.sp, b.now);
+		box_sync(&b);
+		box_reopen(&b);
+		t_int(box_messages(&b), 21);
+	}
+	t_row(NULL);
+	box_clear(&b);
+}
+
 int
 main(void)
 {
+	size_t pad;
+
 	full();
+	stuck();
+	for (pad = 100; pad <= 4000; pad += 100)
+		cut_short(pad);
 	return t_done();
 }
