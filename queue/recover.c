@@ -14,10 +14,12 @@
 #include "queue/crc.h"
 #include "queue/journal_state.h"
 
+#define RECOVER_VOIDS 256 /* lost groups whose segments exist */
+
 struct recover {
 	struct journal *j;
 	const struct recover_hooks *hooks;
-	struct rec_void voids[256];
+	struct rec_void voids[RECOVER_VOIDS];
 	size_t void_count;
 	bool gap; /* something is missing before what is read now */
 };
@@ -353,18 +355,35 @@ open_segment(struct recover *r, struct segment *seg)
 
 /* ---- all of them ---- */
 
+/* They are in each segment that was begun while what they void was there. */
+static void
+add_void(struct recover *r, const struct rec_void *v)
+{
+	size_t i;
+
+	for (i = 0; i < r->void_count; i++)
+		if (memcmp(&r->voids[i], v, sizeof *v) == 0)
+			return;
+	for (i = 0; i < r->j->count; i++)
+		if (r->j->segs[i]->seq >= v->seq &&
+		    r->j->segs[i]->seq <= v->through)
+			break;
+	if (i < r->j->count && r->void_count < RECOVER_VOIDS)
+		r->voids[r->void_count++] = *v;
+}
+
 static void
 collect_voids(struct recover *r, struct segment *seg)
 {
 	struct journal_rec rec;
+	struct rec_void v;
 	uint64_t pos;
 
 	pos = JOURNAL_POS(seg->seq, sizeof(struct seg_head));
 	while (journal_load(r->j, pos, &rec) == 0 && rec.type == REC_VOID &&
-	    rec.brief_len == sizeof r->voids[0]) {
-		if (r->void_count < sizeof r->voids / sizeof r->voids[0])
-			memcpy(&r->voids[r->void_count++], rec.brief,
-			    sizeof r->voids[0]);
+	    rec.brief_len == sizeof v) {
+		memcpy(&v, rec.brief, sizeof v);
+		add_void(r, &v);
 		pos += record_size(rec.brief_len);
 	}
 }

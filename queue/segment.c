@@ -264,11 +264,10 @@ segment_begin(struct journal *j)
 	uint32_t seq, room;
 	int fd;
 
-	seq = j->last_seq + 1;
+	seq = ++j->last_seq; /* the name is used up, whatever follows */
 	fd = open_file(j, seq, &room);
 	if (fd == -1)
 		return -1;
-	j->last_seq = seq; /* the name is used up, whatever follows */
 	if (j->current != NULL && seal(j) == -1) {
 		discard_file(j, seq, fd);
 		return -1;

@@ -39,6 +39,7 @@ static struct world {
 	int synced_count;
 	bool unsynced; /* no sync goes well */
 	bool full;     /* no file can be made */
+	bool stuck;    /* ... nor any go, nor any have blocks */
 } w;
 
 static inline int
@@ -93,10 +94,24 @@ keep(void *arg, const struct seg_entry *entry, const void *brief, uint64_t pos)
 	return !w.drop;
 }
 
+static inline int
+stuck_unlinkat(void *arg, int dirfd, const char *name)
+{
+	if (w.stuck) {
+		errno = EIO;
+		return -1;
+	}
+	return disk_real.unlinkat(arg, dirfd, name);
+}
+
 /* As ext4 does: what was found stays with the file. */
 static inline int
 scarce_fallocate(void *arg, int fd, int64_t len)
 {
+	if (w.stuck) {
+		errno = EIO;
+		return -1;
+	}
 	if (!w.scarce || len < (int64_t)SEGMENT)
 		return disk_real.fallocate(arg, fd, len);
 	t_int(disk_real.fallocate(arg, fd, len / 2), 0);
@@ -161,6 +176,7 @@ begin(void)
 	disk = disk_real;
 	disk.openat = full_openat;
 	disk.pwrite = sick_pwrite;
+	disk.unlinkat = stuck_unlinkat;
 	disk.fallocate = scarce_fallocate;
 	disk.fsync = noted_fsync;
 	w.id_count = 0;
@@ -218,14 +234,20 @@ put(uint32_t type, uint64_t id, size_t size, uint64_t *pos)
 }
 
 static inline int
-commit(void)
+commit_with(int error)
 {
 	int fds[JOURNAL_SYNC_FILES], count, result;
 
 	result = journal_sync_begin(w.j, fds, &count);
 	if (result == 1)
-		journal_synced(w.j, 0);
+		journal_synced(w.j, error);
 	return result;
+}
+
+static inline int
+commit(void)
+{
+	return commit_with(0);
 }
 
 /* Of ids that were found: how many make up 1, 2, 3... */

@@ -225,6 +225,54 @@ looked_into(void)
 	take_down();
 }
 
+static void
+left_over(void)
+{
+	uint64_t pos;
+
+	t_case(
+	    "a file that could not be used, nor removed, is in nobody's way");
+	set_up();
+	w.stuck = true;
+	t_int(put(ONCE, 1, 100, &pos), -1);
+	t_int(errno, EIO);
+	w.stuck = false;
+	t_int(put(ONCE, 1, 100, &pos), 0);
+	t_int(commit(), 1);
+	again();
+	t_int(count_in_order(), 1);
+	t_str(w.trouble, "");
+	take_down();
+}
+
+static void
+many_voids(void)
+{
+	uint64_t pos, id;
+	int i;
+
+	t_case("a group that was lost stays so, however often that was said");
+	set_up();
+	for (id = 1; id < 4; id++) {
+		t_int(put(ONCE, id, 100, &pos), 0);
+		t_int(commit(), 1);
+		t_int(put(ONCE, 1000, 100, &pos), 0);
+		t_int(commit_with(EIO), 1);
+		for (i = 0; i < 90; i++) {
+			t_int(put(ONCE, 0, 12000, &pos), 0);
+			t_int(commit(), 1);
+		}
+	}
+	again();
+	for (i = 0, id = 1; i < (int)w.id_count; i++) {
+		t_true(w.ids[i] != 1000);
+		if (w.ids[i] == id)
+			id++;
+	}
+	t_int(id, 4);
+	take_down();
+}
+
 int
 main(void)
 {
@@ -233,5 +281,7 @@ main(void)
 	scarce();
 	no_room();
 	looked_into();
+	left_over();
+	many_voids();
 	return t_done();
 }
