@@ -495,9 +495,10 @@ drop_dead(struct journal *j)
 	size_t from, to;
 
 	for (from = to = 0; from < j->count; from++) {
-		if (j->segs[from]->dead_syncing)
+		if (j->segs[from]->dead_syncing) {
+			segment_reuse(j, j->segs[from]);
 			free(j->segs[from]);
-		else
+		} else
 			j->segs[to++] = j->segs[from];
 	}
 	j->count = to;

@@ -98,6 +98,7 @@ struct segment {
 	bool syncing; /* in the sync under way */
 	bool dead;    /* unlinked; gone when the folder has been synced */
 	bool dead_syncing;
+	bool spare; /* dead, and its file to be used again */
 	bool stale; /* holds copies of messages that live elsewhere */
 	bool kept;  /* could not be compacted: not again */
 };

@@ -71,6 +71,8 @@ int segment_begin(struct journal *);
 /* Write the index (which grows by the tail) behind the records of "seg" and
  * cut the file there. A segment without one costs a restart time, no more. */
 int segment_seal(struct journal *, struct segment *seg, struct bytes *index);
+/* Its deletion is durable: its file may be used again. */
+void segment_reuse(struct journal *, const struct segment *);
 /* Write the buffer out; -1: the group was given up. */
 int segment_flush(struct journal *);
 /* Give the group up. Keeps errno. */

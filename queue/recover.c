@@ -536,6 +536,9 @@ recover_journal(struct journal *j, const struct recover_hooks *hooks)
 	r->j = j;
 	r->hooks = hooks;
 	result = list_segments(j, &seqs, &count);
+	/* Whether what names them is durable is not known: segment_reuse(). */
+	if (j->spare_count > 0 && j->disk->fsync(j->disk->arg, j->dirfd) == -1)
+		j->spare_count = 0;
 	if (result == 0) {
 		result = adopt_segments(r, seqs, count);
 		free(seqs);

@@ -282,6 +282,22 @@ segment_begin(struct journal *j)
 	return start_current(j, seg);
 }
 
+/* Not before: its old name may come back, and with it what is written. */
+void
+segment_reuse(struct journal *j, const struct segment *seg)
+{
+	char name[JOURNAL_NAME_SIZE];
+
+	if (!seg->spare)
+		return;
+	if (j->spare_count < JOURNAL_SPARES) {
+		j->spares[j->spare_count++] = seg->seq;
+		return;
+	}
+	spare_name(seg->seq, name);
+	(void)j->disk->unlinkat(j->disk->arg, j->dirfd, name);
+}
+
 int
 journal_delete(struct journal *j, struct segment *seg)
 {
@@ -293,7 +309,7 @@ journal_delete(struct journal *j, struct segment *seg)
 	if (j->spare_count < JOURNAL_SPARES && fstat(seg->fd, &st) == 0 &&
 	    st.st_size >= (int64_t)j->segment / 4 * 3 &&
 	    j->disk->renameat(j->disk->arg, j->dirfd, name, spare) == 0)
-		j->spares[j->spare_count++] = seg->seq;
+		seg->spare = true;
 	else if (j->disk->unlinkat(j->disk->arg, j->dirfd, name) == -1 &&
 	    errno != ENOENT)
 		return -1;

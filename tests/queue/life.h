@@ -189,6 +189,25 @@ tidy(void)
 	}
 }
 
+/* A segment goes, and another is begun before that is durable. */
+static void
+hurry(void)
+{
+	int i;
+
+	for (i = 0; i < 10; i++)
+		add("d@three.example", 2500);
+	commit();
+	deliver_all();
+	commit();
+	(void)spool_tidy(w.box.sp, w.box.now);
+	for (i = 0; i < 6; i++)
+		add("d@three.example", 2500);
+	commit();
+	deliver_all();
+	commit();
+}
+
 static void
 script(void)
 {
@@ -219,6 +238,8 @@ script(void)
 	deliver_all();
 	commit();
 	tidy();
+	for (round = 0; round < 4; round++)
+		hurry();
 }
 
 /* ---- the count ---- */

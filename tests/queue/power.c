@@ -250,23 +250,37 @@ static const struct disk power_disk = {
 
 enum later { LATER_NONE, LATER_SOME, LATER_ALL };
 
+/* Open a file by the name that it has now, which may be another one. */
+static int
+open_shadow(int shadow)
+{
+	struct name names[256];
+	char path[512];
+	int count, i;
+
+	count = 0;
+	list_folder("", names, &count);
+	list_folder("large/", names, &count);
+	for (i = 0; i < count; i++)
+		if (names[i].shadow == shadow) {
+			(void)snprintf(path, sizeof path, "%s/%.63s", w.box.dir,
+			    names[i].text);
+			return open(path, O_RDONLY);
+		}
+	return -1;
+}
+
 /* Bytes of a file: as synced, and of what came later as much as "later". */
 static char *
 draw_contents(const struct name *name, enum later later, size_t *len)
 {
 	const struct shadow *s;
-	struct stat st;
-	char path[512], *now, *bytes;
+	char *now, *bytes;
 	size_t now_len, at, n;
 	int fd;
 
 	s = &disk.files[name->shadow];
-	(void)snprintf(path, sizeof path, "%s/%.63s", w.box.dir, name->text);
-	fd = later == LATER_NONE || !s->alive ? -1 : open(path, O_RDONLY);
-	if (fd != -1 && (fstat(fd, &st) == -1 || st.st_ino != s->ino)) {
-		(void)close(fd);
-		fd = -1;
-	}
+	fd = later == LATER_NONE ? -1 : open_shadow(name->shadow);
 	now = NULL;
 	now_len = 0;
 	if (fd != -1) {
