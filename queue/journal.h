@@ -33,7 +33,7 @@
 #define JOURNAL_TAIL_MAGIC 0x31787369u
 
 /* Record types below 16 are the journal's own. */
-enum rec_type { REC_NONE, REC_VOID, REC_FIRST = 16 };
+enum rec_type { REC_NONE, REC_VOID, REC_FIRST = 16, REC_END = 64 };
 
 struct seg_head {
 	uint32_t magic;
@@ -100,7 +100,7 @@ struct segment {
 	bool dead_syncing;
 	bool spare; /* dead, and its file to be used again */
 	bool stale; /* holds copies of messages that live elsewhere */
-	bool kept;  /* could not be compacted: not again */
+	bool kept;  /* could not be read or compacted: not again */
 };
 
 struct journal_hooks {

@@ -13,6 +13,7 @@
 
 #include "queue/crc.h"
 #include "queue/journal_state.h"
+#include "queue/scan.h"
 
 #define RECOVER_VOIDS 256 /* lost groups whose segments exist */
 
@@ -34,95 +35,6 @@ tell(const struct recover_hooks *hooks, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 	hooks->trouble(hooks->arg, text);
-}
-
-/* ---- one segment's bytes ---- */
-
-/* A whole and good record at "off"? Its size, or 0. */
-static uint32_t
-good_record(const struct segment *seg, const char *mem, uint32_t len,
-    uint32_t off, struct rec_head *head)
-{
-	uint32_t size;
-
-	if (len - off < sizeof *head)
-		return 0;
-	memcpy(head, mem + off, sizeof *head);
-	if (head->nonce != seg->nonce || head->len > len - off - sizeof *head ||
-	    head->brief_len > head->len ||
-	    head->text_len > head->len - head->brief_len)
-		return 0;
-	size = record_size(head->len);
-	if (size > len - off ||
-	    crc32c(0, mem + off + sizeof head->crc,
-		sizeof *head - sizeof head->crc + head->len) != head->crc)
-		return 0;
-	return size;
-}
-
-struct scan {
-	const struct segment *seg;
-	const char *mem;
-	uint32_t len;
-	uint32_t end; /* behind the last good record */
-	void *arg;
-	void (*each)(void *arg, const struct seg_entry *, const void *brief,
-	    uint64_t pos);
-	/* Bytes between good records; NULL: not told. */
-	void (*damaged)(void *arg, const char *mem, uint32_t from, uint32_t to);
-};
-
-static void
-give_record(struct scan *s, const struct rec_head *head, uint32_t off,
-    uint32_t size)
-{
-	struct seg_entry entry;
-
-	if (s->each == NULL || head->type < REC_FIRST)
-		return;
-	entry.id = head->id;
-	entry.off = off;
-	entry.len = size;
-	entry.type = head->type;
-	entry.brief_len = head->brief_len;
-	s->each(s->arg, &entry, s->mem + off + sizeof *head,
-	    JOURNAL_POS(s->seg->seq, off));
-}
-
-static void
-scan_records(struct scan *s)
-{
-	struct rec_head head;
-	uint32_t off, size;
-
-	off = sizeof(struct seg_head);
-	s->end = off;
-	while (off < s->len) {
-		size = good_record(s->seg, s->mem, s->len, off, &head);
-		if (size == 0) {
-			off += 8;
-			continue;
-		}
-		if (off > s->end && s->damaged != NULL)
-			s->damaged(s->arg, s->mem, s->end, off);
-		give_record(s, &head, off, size);
-		off += size;
-		s->end = off;
-	}
-}
-
-/* The bytes of a segment up to "len", to free(3). */
-static char *
-read_segment(const struct segment *seg, uint32_t len)
-{
-	char *mem;
-
-	mem = malloc(len == 0 ? 1 : len);
-	if (mem != NULL && segment_read(seg, mem, len, 0) == -1) {
-		free(mem);
-		mem = NULL;
-	}
-	return mem;
 }
 
 /* ---- the index ---- */
@@ -171,7 +83,7 @@ read_tail(const struct segment *seg, int64_t size, struct seg_tail *tail)
 		(uint32_t)(size - (int64_t)sizeof *tail)) == -1 ||
 	    tail->magic != JOURNAL_TAIL_MAGIC ||
 	    tail->crc != crc32c(0, tail, offsetof(struct seg_tail, crc)) ||
-	    tail->nonce != seg->nonce ||
+	    (seg->nonce != 0 && tail->nonce != seg->nonce) ||
 	    (int64_t)tail->index_off + tail->index_len +
 		    (int64_t)sizeof *tail !=
 		size)
@@ -201,7 +113,7 @@ journal_replay(struct journal *j, struct segment *seg,
 	memset(&s, 0, sizeof s);
 	s.seg = seg;
 	s.len = seg->end;
-	s.mem = mem = read_segment(seg, s.len);
+	s.mem = mem = scan_read(seg, s.len, NULL);
 	if (mem == NULL)
 		return -1;
 	s.each = each;
@@ -275,13 +187,13 @@ keep_damaged(void *arg, const char *mem, uint32_t from, uint32_t to)
 }
 
 /* Find its end, cut it there, seal it. */
-static int
-mend_segment(struct recover *r, struct segment *seg, uint32_t len)
+static void
+mend_segment(struct recover *r, struct segment *seg, const char *mem,
+    uint32_t len)
 {
 	const struct disk *disk = r->j->disk;
 	struct mend m;
 	struct scan s;
-	char *mem;
 
 	memset(&m, 0, sizeof m);
 	m.r = r;
@@ -289,43 +201,84 @@ mend_segment(struct recover *r, struct segment *seg, uint32_t len)
 	memset(&s, 0, sizeof s);
 	s.seg = seg;
 	s.len = len;
-	s.mem = mem = read_segment(seg, len);
-	if (mem == NULL)
-		return -1;
+	s.mem = mem;
 	s.arg = &m;
 	s.each = index_entry;
 	s.damaged = keep_damaged;
 	scan_records(&s);
-	free(mem);
 	seg->end = s.end;
 	if (!m.no_memory && disk->fsync(disk->arg, seg->fd) == 0 &&
 	    segment_seal(r->j, seg, &m.index) == 0)
 		(void)disk->fsync(disk->arg, seg->fd);
 	seg->synced = seg->end;
 	free(m.index.mem);
-	return 0;
 }
 
-/* The segment's own number; from its first record if its head is damaged. */
-static int
-read_nonce(struct recover *r, struct segment *seg)
+/* Nothing is known of what is in it: it stays as it is. */
+static void
+leave_segment(struct recover *r, struct segment *seg)
+{
+	seg->kept = true;
+	tell(r->hooks, "segment %08x cannot be read: %s; messages may be lost",
+	    seg->seq, strerror(errno));
+}
+
+/* No record is in it. Was it ever written to? */
+static void
+clear_segment(struct recover *r, struct segment *seg, const char *mem,
+    uint32_t len)
+{
+	const struct disk *disk = r->j->disk;
+	char name[JOURNAL_NAME_SIZE], aside[64];
+
+	if (len == 0 || (mem[0] == 0 && memcmp(mem, mem + 1, len - 1) == 0))
+		return;
+	journal_name(seg->seq, name);
+	(void)snprintf(aside, sizeof aside, "damaged/%s", name);
+	seg->kept = disk->renameat(disk->arg, r->j->dirfd, name, aside) == -1;
+	tell(r->hooks, "%s is no segment: it %s %s; messages may be lost", name,
+	    seg->kept ? "could not be moved to" : "was moved to", aside);
+}
+
+/* A segment that was not sealed, or of which more than that is wrong. */
+static void
+look_through(struct recover *r, struct segment *seg, uint32_t len)
+{
+	uint32_t bad;
+	char *mem;
+
+	mem = scan_read(seg, len, &bad);
+	if (mem != NULL && seg->nonce == 0)
+		seg->nonce = scan_nonce(mem, len);
+	if (mem == NULL || (bad > 0 && seg->nonce == 0)) {
+		if (mem != NULL)
+			errno = EIO;
+		leave_segment(r, seg);
+	} else if (seg->nonce == 0)
+		clear_segment(r, seg, mem, len);
+	else {
+		if (bad > 0)
+			tell(r->hooks,
+			    "segment %08x: %u bytes cannot be read; messages"
+			    " may be lost",
+			    seg->seq, bad);
+		mend_segment(r, seg, mem, len);
+	}
+	free(mem);
+}
+
+/* What its head says. False: the file was to be used again, and was not. */
+static bool
+read_nonce(struct segment *seg)
 {
 	struct seg_head head;
-	struct rec_head first;
 
-	if (segment_read(seg, &head, sizeof head, 0) == -1)
-		return -1;
-	if (head.magic == JOURNAL_MAGIC &&
-	    head.crc == crc32c(0, &head, offsetof(struct seg_head, crc))) {
-		seg->nonce = head.nonce;
-		return head.seq == seg->seq ? 0 : -1;
-	}
-	if (segment_read(seg, &first, sizeof first, sizeof head) == -1 ||
-	    first.nonce == 0)
-		return -1;
-	tell(r->hooks, "the head of segment %08x is damaged", seg->seq);
-	seg->nonce = first.nonce;
-	return 0;
+	if (segment_read(seg, &head, sizeof head, 0) == -1 ||
+	    head.magic != JOURNAL_MAGIC ||
+	    head.crc != crc32c(0, &head, offsetof(struct seg_head, crc)))
+		return true;
+	seg->nonce = head.nonce;
+	return head.seq == seg->seq;
 }
 
 /* Returns whether it was sealed when it was last written. */
@@ -334,23 +287,29 @@ open_segment(struct recover *r, struct segment *seg)
 {
 	struct seg_tail tail;
 	struct stat st;
-	uint32_t len;
+	bool has_head, whole;
 
-	if (fstat(seg->fd, &st) == -1 || read_nonce(r, seg) == -1)
+	if (fstat(seg->fd, &st) == -1) {
+		leave_segment(r, seg);
 		return false;
-	if (read_tail(seg, st.st_size, &tail) == 0) {
+	}
+	if (!read_nonce(seg))
+		return false;
+	has_head = seg->nonce != 0;
+	whole = read_tail(seg, st.st_size, &tail) == 0;
+	if (whole) {
+		seg->nonce = tail.nonce;
 		seg->end = tail.index_off;
 		seg->synced = seg->end;
 		seg->index_len = tail.index_len;
 		seg->sealed = true;
-		return true;
-	}
-	len =
-	    st.st_size > UINT32_MAX - 7 ? UINT32_MAX - 7 : (uint32_t)st.st_size;
-	if (mend_segment(r, seg, len) == -1)
-		tell(r->hooks, "segment %08x cannot be read: %s", seg->seq,
-		    strerror(errno));
-	return false;
+	} else
+		look_through(r, seg,
+		    st.st_size > UINT32_MAX - 7 ? UINT32_MAX - 7
+						: (uint32_t)st.st_size);
+	if (!has_head && seg->nonce != 0)
+		tell(r->hooks, "the head of segment %08x is damaged", seg->seq);
+	return whole;
 }
 
 /* ---- all of them ---- */
@@ -509,8 +468,11 @@ adopt_segments(struct recover *r, const uint32_t *seqs, size_t count)
 		if (fd == -1 && (errno == EROFS || errno == EACCES))
 			fd = openat(r->j->dirfd, name,
 			    O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd == -1)
+		if (fd == -1) {
+			tell(r->hooks, "%s cannot be opened: %s", name,
+			    strerror(errno));
 			return -1;
+		}
 		seg = journal_adopt(r->j, seqs[i], fd);
 		if (seg == NULL) {
 			(void)close(fd);
@@ -551,8 +513,7 @@ recover_journal(struct journal *j, const struct recover_hooks *hooks)
 		if (j->segs[i]->end > 0 &&
 		    journal_replay(j, j->segs[i], hooks->each, hooks->arg) ==
 			-1)
-			tell(hooks, "segment %08x cannot be read: %s",
-			    j->segs[i]->seq, strerror(errno));
+			leave_segment(r, j->segs[i]);
 	free(r);
 	return result;
 }

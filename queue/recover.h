@@ -27,7 +27,8 @@ struct recover_hooks {
  * Find the segments in the journal's folder, adopt them, and call "each" for
  * their records, oldest first. A segment that was not sealed is cut behind
  * its last good record and sealed. A record with a bad checksum between good
- * ones costs itself only: it is told, and its bytes are kept in damaged/.
+ * ones costs itself only: it is told, and its bytes are kept in damaged/. What
+ * cannot be read is left alone until the next start.
  *
  * returns  0, or -1 with errno if the folder cannot be read
  */

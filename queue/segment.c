@@ -240,7 +240,7 @@ start_current(struct journal *j, struct segment *seg)
 	memset(&head, 0, sizeof head);
 	head.magic = JOURNAL_MAGIC;
 	head.seq = seg->seq;
-	seg->nonce = arc4random();
+	seg->nonce = arc4random() | 1; /* 0 is none */
 	head.nonce = seg->nonce;
 	head.crc = crc32c(0, &head, offsetof(struct seg_head, crc));
 	j->current = seg;

@@ -306,7 +306,7 @@ spool_tidy(struct spool *sp, int64_t now_ms)
 	c->seq = seg->seq;
 	c->lost = false;
 	if (journal_replay(sp->journal, seg, move_record, &mv) == -1 ||
-	    mv.failed || c->lost) {
+	    mv.failed || c->lost || seg->live > 0) {
 		/* What was copied is good; the rest stays where it is, and so
 		 * does the segment until the next start. */
 		seg->kept = !c->lost;

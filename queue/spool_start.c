@@ -147,7 +147,11 @@ recover_trust(void *arg, uint32_t type, const void *brief, uint32_t len)
 static void
 recover_trouble(void *arg, const char *text)
 {
-	spool_tell(arg, "%s", text);
+	struct spool *sp;
+
+	sp = arg;
+	sp->troubled = true;
+	spool_tell(sp, "%s", text);
 }
 
 /* ---- after the records ---- */
@@ -199,12 +203,38 @@ settle_all(struct spool *sp)
 		index_settle(&sp->index, dest, sp->now_ms);
 }
 
-/* Files in large/ that no message refers to: not submitted, or done. */
+/* A file that no message refers to: not submitted, or done; or its record is
+ * lost, and it is all that is left of the message. */
+static void
+remove_large(struct spool *sp, uint64_t id)
+{
+	char name[LARGE_NAME_SIZE], aside[8 + ID_SIZE];
+
+	large_name(id, name);
+	(void)strlcpy(aside, "damaged/", sizeof aside);
+	id_format(id, aside + 8);
+	if (sp->troubled)
+		(void)sp->disk->renameat(sp->disk->arg, sp->dirfd, name, aside);
+	else
+		(void)sp->disk->unlinkat(sp->disk->arg, sp->dirfd, name);
+}
+
+/* Could every segment be read? */
+static bool
+knows_all(const struct spool *sp)
+{
+	size_t i;
+
+	for (i = 0; i < journal_segments(sp->journal); i++)
+		if (journal_segment_at(sp->journal, i)->kept)
+			return false;
+	return true;
+}
+
 static void
 clean_large(struct spool *sp)
 {
 	struct dirent *entry;
-	char name[LARGE_NAME_SIZE];
 	uint64_t id;
 	DIR *dir;
 	int fd;
@@ -220,8 +250,7 @@ clean_large(struct spool *sp)
 		if (id_parse(entry->d_name, &id) == -1 ||
 		    index_find(&sp->index, id) != NULL)
 			continue;
-		large_name(id, name);
-		(void)sp->disk->unlinkat(sp->disk->arg, sp->dirfd, name);
+		remove_large(sp, id);
 	}
 	(void)closedir(dir);
 }
@@ -335,7 +364,8 @@ spool_open(int dirfd, const struct disk *disk, const struct spool_conf *conf,
 	}
 	check_messages(sp);
 	settle_all(sp);
-	clean_large(sp);
+	if (knows_all(sp))
+		clean_large(sp);
 	return sp;
 }
 

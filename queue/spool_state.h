@@ -106,6 +106,7 @@ struct spool {
 	struct large_list large;
 	struct doomed_list doomed;
 	bool syncing;
+	bool troubled; /* what is queued may not be all that there was */
 	bool missing;  /* reports are: lost ones among those pending */
 	size_t bodies; /* memfds at hand */
 	struct job **jobs;

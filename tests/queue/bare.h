@@ -30,7 +30,7 @@ static struct world {
 	int failing; /* operations that write fail with this errno */
 	uint64_t ids[1024];
 	size_t id_count;
-	char trouble[256];
+	char trouble[2048]; /* all that was told */
 	int moved;
 	int failed;
 	bool drop;   /* keep() says no */
@@ -162,7 +162,7 @@ static inline void
 trouble(void *arg, const char *text)
 {
 	(void)arg;
-	(void)snprintf(w.trouble, sizeof w.trouble, "%s", text);
+	(void)strlcat(w.trouble, text, sizeof w.trouble);
 }
 
 static inline void

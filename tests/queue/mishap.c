@@ -1,6 +1,7 @@
 /* The spool and what befalls its folder: no room, files that cannot go. */
 
 #include "tests/queue/box.h"
+#include "tests/queue/unread.h"
 
 static struct mishap {
 	bool full;  /* no file can be made */
@@ -235,6 +236,92 @@ cut_short(size_t pad)
 	box_clear(&b);
 }
 
+/* A message with a large body; its id. */
+static uint64_t
+put_large(struct box *b)
+{
+	struct recipient rcpt = { "b@large.example", "", 0 };
+	struct envelope env;
+	uint64_t id;
+	int fd;
+
+	envelope_init(&env);
+	env.id = id = id_next(&b->ids, (uint64_t)b->now * 1000);
+	env.arrived_us = (uint64_t)b->now * 1000;
+	env.size = 6;
+	t_int(envelope_add(&env, &rcpt), 0);
+	fd = spool_large_open(b->sp, env.id);
+	t_true(fd != -1 && write(fd, "large\n", 6) == 6);
+	(void)close(fd);
+	t_int(spool_append_large(b->sp, &env, b->now), 0);
+	box_sync(b);
+	envelope_clear(&env);
+	return id;
+}
+
+static bool
+is_there(const struct box *b, const char *folder, uint64_t id)
+{
+	char path[128], text[ID_SIZE];
+
+	id_format(id, text);
+	(void)snprintf(path, sizeof path, "%s/%s/%s", b->dir, folder, text);
+	return access(path, F_OK) == 0;
+}
+
+static void
+unreadable(void)
+{
+	struct box b;
+	uint64_t id;
+
+	t_case("a segment that cannot be read is not taken for an empty one");
+	set_up(&b);
+	id = put_large(&b);
+	fill(&b, 5, "b@two.example");
+	unread.to = 1 << 30;
+	box_reopen(&b);
+	unread.to = 0;
+	t_true(strstr(b.trouble, "cannot be read") != NULL);
+	t_int(box_messages(&b), 0);
+	fill(&b, 3, "b@two.example");
+	t_int(deliver(&b), 3);
+	tidy(&b);
+	box_reopen(&b);
+	t_int(box_messages(&b), 6);
+	t_true(is_there(&b, "large", id));
+	box_clear(&b);
+}
+
+static void
+damaged(void)
+{
+	struct box b;
+	uint64_t id;
+	char path[128];
+	int fd;
+
+	t_case("a large body whose record is damaged is kept aside");
+	set_up(&b);
+	id = put_large(&b);
+	put_mail(&b, "b@two.example", 100);
+	(void)snprintf(path, sizeof path, "%s/seg-00000001", b.dir);
+	fd = open(path, O_WRONLY);
+	t_true(fd != -1 && pwrite(fd, "?", 1, 60) == 1);
+	(void)close(fd);
+	box_reopen(&b);
+	t_int(box_messages(&b), 1);
+	t_true(!is_there(&b, "large", id));
+	t_true(is_there(&b, "damaged", id));
+
+	t_case("... one that nobody submitted is removed");
+	fd = spool_large_open(b.sp, id);
+	(void)close(fd);
+	box_reopen(&b);
+	t_true(!is_there(&b, "large", id));
+	box_clear(&b);
+}
+
 int
 main(void)
 {
@@ -244,5 +331,7 @@ main(void)
 	stuck();
 	for (pad = 100; pad <= 4000; pad += 100)
 		cut_short(pad);
+	unreadable();
+	damaged();
 	return t_done();
 }

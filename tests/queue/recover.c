@@ -1,6 +1,7 @@
 #include "queue/recover.h"
 
 #include "tests/queue/bare.h"
+#include "tests/queue/unread.h"
 
 /* Flip one byte of a segment file. */
 static void
@@ -84,9 +85,168 @@ damaged(void)
 	take_down();
 }
 
+/* Many records in one segment: the bytes of each, and its position. */
+#define RECORD (sizeof(struct rec_head) + 9 + 300)
+#define RECORDS 40
+
+static void
+put_many(uint64_t pos[RECORDS], char name[JOURNAL_NAME_SIZE])
+{
+	size_t i;
+
+	for (i = 0; i < RECORDS; i++)
+		t_int(put(ONCE, i + 1, 300, &pos[i]), 0);
+	t_int(commit(), 1);
+	t_int(journal_segments(w.j), 1);
+	journal_name(JOURNAL_SEQ(pos[0]), name);
+}
+
+static void
+overwrite(const char *name, size_t len, bool noise)
+{
+	char bytes[4096];
+	size_t i;
+	int fd;
+
+	memset(bytes, 0, sizeof bytes);
+	for (i = 0; noise && i < len; i++)
+		bytes[i] = (char)(i * i * 7 + i / 3 + 1);
+	fd = openat(w.dirfd, name, O_WRONLY | O_CREAT, 0600);
+	if (fd == -1 || pwrite(fd, bytes, len, 0) != (ssize_t)len)
+		abort();
+	(void)close(fd);
+}
+
+/* Records found, and of those that are whole, those that load. */
+static void
+check_found(const uint64_t pos[RECORDS], size_t from, size_t to)
+{
+	struct journal_rec rec;
+	size_t i, found;
+
+	for (i = found = 0; i < RECORDS; i++) {
+		if (JOURNAL_OFF(pos[i]) < to &&
+		    JOURNAL_OFF(pos[i]) + RECORD > from)
+			continue;
+		t_true(found < w.id_count && w.ids[found] == i + 1);
+		t_int(journal_load(w.j, pos[i], &rec), 0);
+		found++;
+	}
+	t_int(w.id_count, found);
+}
+
+static void
+headless(void)
+{
+	static const size_t sizes[] = { 16, 512, 4096 };
+	char name[JOURNAL_NAME_SIZE];
+	struct journal_rec rec;
+	uint64_t pos[RECORDS];
+	size_t i;
+
+	t_case("the first block of a segment is lost: its records, no others");
+	for (i = 0; i < 6; i++) {
+		t_row("%zu bytes of %s", sizes[i / 2],
+		    i % 2 != 0 ? "noise" : "zeros");
+		set_up();
+		put_many(pos, name);
+		overwrite(name, sizes[i / 2], i % 2 != 0);
+		again();
+		check_found(pos, 0, sizes[i / 2]);
+		t_true(strstr(w.trouble, "head") != NULL);
+		again();
+		check_found(pos, 0, sizes[i / 2]);
+		take_down();
+	}
+	t_case("... also of one that was sealed");
+	for (i = 0; i < 6; i++) {
+		t_row("%zu bytes of %s", sizes[i / 2],
+		    i % 2 != 0 ? "noise" : "zeros");
+		set_up();
+		put_many(pos, name);
+		again();
+		overwrite(name, sizes[i / 2], i % 2 != 0);
+		again();
+		t_int(w.id_count, RECORDS);
+		t_int(journal_load(w.j, pos[RECORDS - 1], &rec), 0);
+		if (sizes[i / 2] > 16)
+			t_int(journal_load(w.j, pos[0], &rec), -1);
+		t_true(strstr(w.trouble, "head") != NULL);
+		take_down();
+	}
+	t_row(NULL);
+}
+
+static void
+no_segment(void)
+{
+	struct stat st;
+	uint64_t pos;
+
+	t_case("a file that is no segment is moved away, not forgotten");
+	set_up();
+	overwrite("seg-00000007", 4000, true);
+	overwrite("seg-00000008", 4000, false);
+	again();
+	t_true(strstr(w.trouble, "damaged/seg-00000007") != NULL);
+	t_int(fstatat(w.dirfd, "damaged/seg-00000007", &st, 0), 0);
+	t_int(st.st_size, 4000);
+	t_int(put(ONCE, 1, 100, &pos), 0);
+	t_int(commit(), 1);
+	again();
+	t_int(count_in_order(), 1);
+	t_str(w.trouble, "");
+	take_down();
+}
+
+static void
+unreadable(void)
+{
+	char name[JOURNAL_NAME_SIZE];
+	uint64_t pos[RECORDS];
+
+	t_case("a block that cannot be read costs its records");
+	set_up();
+	put_many(pos, name);
+	unread.from = 4096;
+	unread.to = 8192;
+	again();
+	unread.to = 0;
+	check_found(pos, 4096, 8192);
+	t_true(strstr(w.trouble, "cannot be read") != NULL);
+	take_down();
+
+	t_case("... also if it is the first");
+	set_up();
+	put_many(pos, name);
+	unread.from = 0;
+	unread.to = 4096;
+	again();
+	unread.to = 0;
+	check_found(pos, 0, 4096);
+	take_down();
+
+	t_case("a segment that cannot be read at all is left for another day");
+	set_up();
+	put_many(pos, name);
+	unread.to = 1 << 30;
+	again();
+	unread.to = 0;
+	t_int(w.id_count, 0);
+	t_true(strstr(w.trouble, "cannot be read") != NULL);
+	t_true(journal_segment_at(w.j, 0)->kept);
+	again();
+	t_int(count_in_order(), RECORDS);
+	t_str(w.trouble, "");
+	take_down();
+}
+
 int
 main(void)
 {
 	damaged();
+	headless();
+	no_segment();
+	unreadable();
 	return t_done();
 }
