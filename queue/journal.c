@@ -365,6 +365,24 @@ revive(struct journal *j)
 	return write_redo(j);
 }
 
+/* Is the current segment from before the trouble? */
+static bool
+is_of_old(const struct journal *j)
+{
+	return j->current->seq <= j->error_seq;
+}
+
+/* Results to write, a lost group to declare void, trouble to look into? */
+static bool
+must_revive(const struct journal *j)
+{
+	if (j->error != 0 && (j->current == NULL || is_of_old(j)))
+		return true;
+	if (j->current == NULL && j->void_count > 0)
+		return true;
+	return has_unwritten(j) && !j->held;
+}
+
 int
 journal_append(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 {
@@ -375,9 +393,8 @@ journal_append(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 	if (rec->type != j->once)
 		return append_result(j, rec, pos);
 	size = record_size(rec->brief_len + rec->text_len + rec->body_len);
-	if (((has_unwritten(j) && !j->held) ||
-		(j->current == NULL && j->error != 0)) &&
-	    revive(j) == -1)
+	/* Once there was no room, there is none for the small either. */
+	if (must_revive(j) && revive(j) == -1)
 		return -1;
 	if (make_room(j, rec->type, size) == -1) {
 		journal_trouble(j, errno);
@@ -398,24 +415,6 @@ uint64_t
 journal_synced_mark(const struct journal *j)
 {
 	return j->synced_mark;
-}
-
-/* Is the current segment from before the trouble? */
-static bool
-is_of_old(const struct journal *j)
-{
-	return j->current->seq <= j->error_seq;
-}
-
-/* Results to write, a lost group to declare void, trouble to look into? */
-static bool
-must_revive(const struct journal *j)
-{
-	if (j->error != 0 && (j->current == NULL || is_of_old(j)))
-		return true;
-	if (j->current == NULL && j->void_count > 0)
-		return true;
-	return has_unwritten(j) && !j->held;
 }
 
 bool

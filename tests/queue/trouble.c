@@ -202,6 +202,10 @@ looked_into(void)
 	t_int(commit(), -1);
 	t_int(errno, ENOSPC);
 
+	t_case("... until then, what would find room is refused as well");
+	t_int(put(ONCE, 2, 0, &pos), -1);
+	t_int(errno, ENOSPC);
+
 	t_case("... which a sync of what there was room for does not end");
 	t_int(put(RESULT, 2, 0, &pos), 0);
 	t_int(commit(), 1);
