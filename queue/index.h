@@ -54,7 +54,8 @@ struct domain {
 	char name[];
 };
 
-/* What a recipient's flags say; all but the last are kept on disk. */
+/* What a recipient's flags say; all but the last are kept on disk, beside
+ * what spool_standing() adds. */
 #define RCPT_TLS STATE_TLS
 #define RCPT_ENFORCE STATE_ENFORCE
 #define RCPT_FINAL STATE_FINAL

@@ -44,6 +44,7 @@ struct brief_message {
 #define STATE_ENFORCE 2U /* ... under a policy in mode enforce */
 #define STATE_FINAL 4U   /* the last attempt before expiry was made */
 #define STATE_TOLD 8U    /* as DONE_TOLD */
+#define STATE_BOUNCE 16U /* to be bounced: an order that is not carried out */
 
 struct brief_rcpt {
 	uint16_t rcpt;

@@ -81,6 +81,25 @@ spool_finish(struct spool *sp, struct message *m)
 	index_free(&sp->index, m);
 }
 
+uint8_t
+spool_flags(const struct rcpt *r)
+{
+	uint8_t flags;
+
+	flags = r->flags & (RCPT_TLS | RCPT_ENFORCE | RCPT_FINAL);
+	return r->order == EVENT_BOUNCED ? flags | STATE_BOUNCE : flags;
+}
+
+enum rcpt_state
+spool_standing(const struct rcpt *r)
+{
+	if (r->state != RCPT_SENDING)
+		return (enum rcpt_state)r->state;
+	if (r->order == EVENT_HOLD)
+		return RCPT_HELD;
+	return r->order == EVENT_REMOVE ? RCPT_DONE : RCPT_READY;
+}
+
 void
 spool_note_rcpt(struct spool *sp, struct rcpt *r, enum rcpt_state state,
     int64_t next_ms, const struct spool_attempt *attempt)
@@ -96,7 +115,7 @@ spool_note_rcpt(struct spool *sp, struct rcpt *r, enum rcpt_state state,
 	memset(&rec, 0, sizeof rec);
 	brief.rcpt = r->number;
 	brief.state = (uint8_t)state;
-	brief.flags = r->flags & (RCPT_TLS | RCPT_ENFORCE | RCPT_FINAL);
+	brief.flags = spool_flags(r);
 	if ((m->flags & MESSAGE_TOLD) != 0)
 		brief.flags |= STATE_TOLD;
 	brief.attempts = r->attempts;

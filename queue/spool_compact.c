@@ -96,8 +96,8 @@ copy_rcpt(struct move *mv, struct message *m, struct rcpt *r)
 	memset(&brief, 0, sizeof brief);
 	memset(&rec, 0, sizeof rec);
 	brief.rcpt = r->number;
-	brief.state = r->state == RCPT_SENDING ? RCPT_READY : r->state;
-	brief.flags = r->flags & (RCPT_TLS | RCPT_ENFORCE | RCPT_FINAL);
+	brief.state = (uint8_t)spool_standing(r);
+	brief.flags = spool_flags(r);
 	brief.attempts = r->attempts;
 	if (r->state == RCPT_DEFERRED)
 		brief.next_ms = index_due(r);
@@ -178,7 +178,7 @@ move_message(struct move *mv, struct message *m)
 	spool_account(sp, m, 1);
 	for (i = 0; i < m->count; i++)
 		if (m->rcpts[i].attempts > 0 || m->rcpts[i].last != 0 ||
-		    m->rcpts[i].state == RCPT_HELD ||
+		    m->rcpts[i].order != 0 || m->rcpts[i].state == RCPT_HELD ||
 		    m->rcpts[i].state == RCPT_DONE)
 			copy_rcpt(mv, m, &m->rcpts[i]);
 	if ((m->flags & MESSAGE_WARNED) != 0)

@@ -140,6 +140,10 @@ struct message *spool_message(struct spool *, uint64_t id, const void *brief,
 void spool_close_body(struct spool *, struct message *);
 void spool_tell(struct spool *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* What a restart shall find of a recipient: not that it is under way, but
+ * what was ordered meanwhile. */
+enum rcpt_state spool_standing(const struct rcpt *);
+uint8_t spool_flags(const struct rcpt *);
 /* Write down a recipient's state; "attempt" may be NULL. */
 void spool_note_rcpt(struct spool *, struct rcpt *, enum rcpt_state,
     int64_t next_ms, const struct spool_attempt *attempt);
@@ -207,6 +211,9 @@ bool spool_keep(void *arg, const struct seg_entry *, const void *brief,
     uint64_t pos);
 
 /* ---- spool_view.c ---- */
+
+/* Carry out what was ordered, and not done, before the restart. */
+void spool_catch_up(struct spool *, struct message *);
 
 /* Attempts of a recipient as text, oldest first, to free(3); NULL: none. */
 char *spool_attempts(struct spool *, uint64_t last, uint32_t *len);

@@ -318,8 +318,9 @@ order_rcpt(struct spool *sp, enum spool_act act, struct message *m,
 	index_settle(&sp->index, dest, sp->now_ms);
 }
 
+/* It is carried out with the result; or by a restart that comes first. */
 static void
-order_later(enum spool_act act, struct rcpt *r)
+order_later(struct spool *sp, enum spool_act act, struct rcpt *r)
 {
 	static const uint8_t orders[] = { [ACT_RETRY] = 0,
 		[ACT_HOLD] = EVENT_HOLD,
@@ -327,8 +328,10 @@ order_later(enum spool_act act, struct rcpt *r)
 		[ACT_REMOVE] = EVENT_REMOVE,
 		[ACT_BOUNCE] = EVENT_BOUNCED };
 
-	if (act != ACT_RETRY)
-		r->order = orders[act];
+	if (act == ACT_RETRY || r->order == orders[act])
+		return;
+	r->order = orders[act];
+	spool_note_rcpt(sp, r, spool_standing(r), 0, NULL);
 }
 
 /* The rest of what an order asks for a message. */
@@ -348,6 +351,22 @@ order_message(struct spool *sp, struct message *m, struct told_list *told)
 		}
 	}
 	free_told(told);
+}
+
+void
+spool_catch_up(struct spool *sp, struct message *m)
+{
+	struct told_list told;
+	uint16_t i;
+
+	TAILQ_INIT(&told);
+	for (i = 0; i < m->count; i++)
+		if (m->rcpts[i].order == EVENT_BOUNCED &&
+		    m->rcpts[i].state != RCPT_DONE && view_message(sp, m))
+			spool_expire(sp, &sp->view, &m->rcpts[i], EVENT_BOUNCED,
+			    &told);
+	if (!TAILQ_EMPTY(&told))
+		order_message(sp, m, &told);
 }
 
 int
@@ -374,7 +393,7 @@ spool_act(struct spool *sp, enum spool_act act, const struct spool_filter *f,
 		last = m;
 		cursor->done++;
 		if (r->state == RCPT_SENDING)
-			order_later(act, r);
+			order_later(sp, act, r);
 		else
 			order_rcpt(sp, act, m, r, &told);
 	}

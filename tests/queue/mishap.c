@@ -190,6 +190,19 @@ order(struct box *b, enum spool_act act, const char *domain)
 	box_sync(b);
 }
 
+/* Segments of which enough is done for another one to be worth moving. */
+static void
+waste(struct box *b)
+{
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		put_mail(b, "b@waits.example", 4000);
+		fill(b, 2, "b@two.example");
+	}
+	order(b, ACT_HOLD, "waits.example");
+}
+
 /* "pad" decides how much is moved. */
 static void
 cut_short(size_t pad)
@@ -203,11 +216,7 @@ cut_short(size_t pad)
 	put_mail(&b, "b@moves.example", 100);
 	put_mail(&b, "b@stays.example", 1900);
 	fill(&b, 3, "b@two.example");
-	for (i = 0; i < 20; i++) {
-		put_mail(&b, "b@held.example", 4000);
-		fill(&b, 2, "b@two.example");
-	}
-	order(&b, ACT_HOLD, "held.example");
+	waste(&b);
 	order(&b, ACT_HOLD, "stays.example");
 	order(&b, ACT_HOLD, "moves.example");
 	t_int(deliver(&b), 43);
@@ -322,6 +331,52 @@ damaged(void)
 	box_clear(&b);
 }
 
+static void
+under_way(bool moved)
+{
+	struct spool_job job;
+	struct box b;
+	char path[128];
+	int i;
+
+	t_case("an order survives a restart though its mail was under way");
+	set_up(&b);
+	put_mail(&b, "b@held.example", 100);
+	put_mail(&b, "b@removed.example", 100);
+	put_mail(&b, "b@released.example", 100);
+	put_mail(&b, "b@bounced.example b@held.example", 100);
+	for (i = 0; i < 5; i++) {
+		t_int(spool_next(b.sp, b.now, false, &job), 1);
+		(void)close(job.body);
+	}
+	order(&b, ACT_HOLD, "held.example");
+	order(&b, ACT_REMOVE, "removed.example");
+	order(&b, ACT_HOLD, "released.example");
+	order(&b, ACT_RELEASE, "released.example");
+	order(&b, ACT_BOUNCE, "bounced.example");
+	t_int(box_count(&b, RCPT_SENDING), 5);
+	t_int(b.reports[REPORT_BOUNCE], 0);
+	if (moved) {
+		fill(&b, 3, "b@two.example");
+		waste(&b);
+		t_int(deliver(&b), 43);
+		tidy(&b);
+	}
+	(void)snprintf(path, sizeof path, "%s/seg-00000001", b.dir);
+	t_int(access(path, F_OK), moved ? -1 : 0);
+	box_reopen(&b);
+	box_sync(&b);
+	t_int(box_count(&b, RCPT_HELD), moved ? 22 : 2);
+	t_int(b.reports[REPORT_BOUNCE], 1);
+	t_int(b.changes[EVENT_BOUNCED], 1);
+	t_int(deliver(&b), 2); /* the released and the report */
+	box_sync(&b);
+	box_reopen(&b);
+	t_int(box_messages(&b), moved ? 22 : 2);
+	t_int(b.reports[REPORT_BOUNCE], 1);
+	box_clear(&b);
+}
+
 int
 main(void)
 {
@@ -333,5 +388,7 @@ main(void)
 		cut_short(pad);
 	unreadable();
 	damaged();
+	under_way(false);
+	under_way(true);
 	return t_done();
 }
