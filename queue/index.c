@@ -344,6 +344,15 @@ index_oldest(struct dest *dest)
 	return dest->oldest;
 }
 
+/* Nobody's turn is due who has nobody in line. */
+static void
+leave_line(struct index *ix, struct dest *dest, struct rcpt *r)
+{
+	TAILQ_REMOVE(&dest->line, r, at.line_link);
+	if (TAILQ_EMPTY(&dest->line))
+		leave_ring(ix, dest);
+}
+
 void
 index_drop(struct index *ix, struct rcpt *r)
 {
@@ -354,7 +363,7 @@ index_drop(struct index *ix, struct rcpt *r)
 	dest = r->domain->dest;
 	count(ix, dest, (enum rcpt_state)r->state, false);
 	if (r->state == RCPT_READY)
-		TAILQ_REMOVE(&dest->line, r, at.line_link);
+		leave_line(ix, dest, r);
 	else if (r->state == RCPT_DEFERRED)
 		wheel_clear(&r->at.timer);
 	r->state = RCPT_DONE;

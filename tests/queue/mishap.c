@@ -332,6 +332,48 @@ damaged(void)
 }
 
 static void
+left_alone(void)
+{
+	struct spool_filter ready = { 0, NULL, NULL, -1, -1 };
+	struct spool_cursor cursor;
+	struct spool_job job;
+	struct box b;
+	char path[128];
+	int fd, i, failed, result;
+
+	t_case("a damaged message goes from the lines of all its destinations");
+	set_up(&b);
+	(void)box_mail(&b, "a@one.example", "b@two.example c@three.example");
+	put_mail(&b, "b@late.example", 100);
+	box_reopen(&b);
+	(void)snprintf(path, sizeof path, "%s/seg-00000001", b.dir);
+	fd = open(path, O_WRONLY);
+	t_true(fd != -1 && pwrite(fd, "?", 1, 125) == 1);
+	(void)close(fd);
+	for (i = failed = 0; i < 3; i++) {
+		result = spool_next(b.sp, b.now, false, &job);
+		if (result == 1)
+			box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_RECIPIENT,
+			    "remote-4xx");
+		failed += result == -1;
+	}
+	t_int(failed, 1);
+	t_int(box_messages(&b), 1);
+
+	t_case("... and so does one that is bounced, or expires, in line");
+	put_mail(&b, "c@late.example", 100);
+	t_int(box_count(&b, RCPT_READY), 1);
+	ready.state = RCPT_READY;
+	memset(&cursor, 0, sizeof cursor);
+	cursor.budget = 100;
+	t_int(spool_act(b.sp, ACT_BOUNCE, &ready, &cursor, b.now), 0);
+	box_sync(&b);
+	t_int(deliver(&b), 1); /* the report */
+	t_int(box_count(&b, RCPT_DEFERRED), 1);
+	box_clear(&b);
+}
+
+static void
 under_way(bool moved)
 {
 	struct spool_job job;
@@ -388,6 +430,7 @@ main(void)
 		cut_short(pad);
 	unreadable();
 	damaged();
+	left_alone();
 	under_way(false);
 	under_way(true);
 	return t_done();
