@@ -147,7 +147,8 @@ spool_message(struct spool *sp, uint64_t id, const void *brief, uint32_t len)
 	char domain[256];
 	uint32_t at, i;
 
-	if (record_message(brief, len, &b) == -1)
+	/* 0 is any to a filter; nothing would come after the last. */
+	if (id == 0 || id == UINT64_MAX || record_message(brief, len, &b) == -1)
 		return NULL;
 	m = index_message(id, (uint16_t)b.rcpts);
 	if (m == NULL)
