@@ -230,6 +230,11 @@ put(uint32_t type, uint64_t id, size_t size, uint64_t *pos)
 	rec.body = body;
 	rec.body_len = (uint32_t)size;
 	rec.body_fd = -1;
+	if (type == RESULT) { /* has no body */
+		rec.text = body;
+		rec.text_len = (uint32_t)size;
+		rec.body_len = 0;
+	}
 	return journal_append(w.j, &rec, pos);
 }
 

@@ -97,11 +97,35 @@ recycled(void)
 	take_down();
 }
 
+static void
+deleted(void)
+{
+	int fds[JOURNAL_SYNC_FILES], count;
+	uint64_t pos;
+
+	t_case(
+	    "what is deleted while a sync is under way is so after the next");
+	set_up();
+	t_int(put(ONCE, 1, 12000, &pos), 0);
+	t_int(put(ONCE, 2, 12000, &pos), 0);
+	t_int(commit(), 1);
+	t_int(put(ONCE, 3, 100, &pos), 0);
+	t_int(journal_sync_begin(w.j, fds, &count), 1);
+	t_int(journal_delete(w.j, journal_segment_at(w.j, 0)), 0);
+	journal_synced(w.j, 0);
+	t_true(journal_holds(w.j, 1));
+	t_true(journal_segment(w.j, 1) == NULL);
+	t_int(commit(), 1);
+	t_true(!journal_holds(w.j, 1));
+	take_down();
+}
+
 int
 main(void)
 {
 	load();
 	restart();
 	recycled();
+	deleted();
 	return t_done();
 }

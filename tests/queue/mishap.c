@@ -106,6 +106,19 @@ segments(const struct box *b)
 }
 
 static void
+order(struct box *b, enum spool_act act, const char *domain)
+{
+	struct spool_filter f = { 0, domain, NULL, -1, -1 };
+	struct spool_cursor cursor;
+
+	memset(&cursor, 0, sizeof cursor);
+	cursor.budget = 10000;
+	t_int(spool_act(b->sp, act, &f, &cursor, b->now), 0);
+	box_sync(b);
+}
+
+/* Segments of which enough is done for another one to be worth moving. */
+static void
 full(void)
 {
 	struct box b;
@@ -146,6 +159,53 @@ move_one(struct box *b)
 }
 
 static void
+untold(void)
+{
+	struct spool_job job;
+	struct box b;
+	char body[4001];
+	uint64_t id;
+
+	t_case("what was bounced is done only if the report found room");
+	set_up(&b);
+	put_mail(&b, "b@bad.example", 100);
+	mishap.full = true;
+	memset(body, 'x', 4000);
+	body[4000] = '\0';
+	while (box_append(&b, "a@one.example", "b@held.example", 0, body,
+		   &id) == 0)
+		;
+	box_sync(&b);
+	order(&b, ACT_HOLD, "held.example");
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	box_answer(&b, &job, OUTCOME_BOUNCED, SCOPE_RECIPIENT, "remote-5xx");
+	t_int(b.reports[REPORT_BOUNCE], 1);
+	box_sync(&b);
+	box_reopen(&b);
+	t_int(deliver(&b), 1);
+
+	t_case("... and the report comes through when there is some");
+	mishap.full = false;
+	put_mail(&b, "b@bad.example", 100);
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	mishap.full = true;
+	while (box_append(&b, "a@one.example", "b@held.example", 0, body,
+		   &id) == 0)
+		;
+	box_answer(&b, &job, OUTCOME_BOUNCED, SCOPE_RECIPIENT, "remote-5xx");
+	box_sync(&b);
+	mishap.full = false;
+	box_sync(&b);
+	box_reopen(&b);
+	order(&b, ACT_HOLD, "held.example");
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	t_str(job.destination, "one.example");
+	(void)close(job.body);
+	t_int(spool_next(b.sp, b.now, false, &job), 0);
+	box_clear(&b);
+}
+
+static void
 stuck(void)
 {
 	struct box b;
@@ -178,19 +238,6 @@ stuck(void)
 	box_clear(&b);
 }
 
-static void
-order(struct box *b, enum spool_act act, const char *domain)
-{
-	struct spool_filter f = { 0, domain, NULL, -1, -1 };
-	struct spool_cursor cursor;
-
-	memset(&cursor, 0, sizeof cursor);
-	cursor.budget = 10000;
-	t_int(spool_act(b->sp, act, &f, &cursor, b->now), 0);
-	box_sync(b);
-}
-
-/* Segments of which enough is done for another one to be worth moving. */
 static void
 waste(struct box *b)
 {
@@ -425,6 +472,7 @@ main(void)
 	size_t pad;
 
 	full();
+	untold();
 	stuck();
 	for (pad = 100; pad <= 4000; pad += 100)
 		cut_short(pad);

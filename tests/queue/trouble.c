@@ -152,6 +152,7 @@ no_room(void)
 	t_int(journal_error(w.j), ENOSPC);
 	t_int(commit(), 1);
 	t_true(journal_is_dirty(w.j));
+	t_true(journal_synced_mark(w.j) < journal_mark(w.j));
 	t_int(journal_error(w.j), ENOSPC);
 
 	t_case("... in their order, though a smaller one would fit");
@@ -230,6 +231,53 @@ looked_into(void)
 }
 
 static void
+overtaken(void)
+{
+	int fds[JOURNAL_SYNC_FILES], count, i;
+	uint64_t pos;
+
+	t_case("a group that fails while one is synced: that one is lost, too");
+	set_up();
+	t_int(put(ONCE, 1, 100, &pos), 0);
+	t_int(commit(), 1);
+	t_int(put(RESULT, 2, 100, &pos), 0);
+	t_int(journal_sync_begin(w.j, fds, &count), 1);
+	w.failing = EIO;
+	for (i = 0; i < 3 && put(ONCE, 9, 8000, &pos) == 0; i++)
+		;
+	t_int(w.failed, 1);
+	journal_synced(w.j, 0);
+	t_true(journal_synced_mark(w.j) < journal_mark(w.j));
+	w.failing = 0;
+	t_int(commit(), 1);
+	again();
+	t_int(count_in_order(), 2);
+	t_int(w.id_count, 2);
+	take_down();
+}
+
+static void
+late_comer(void)
+{
+	int fds[JOURNAL_SYNC_FILES], count;
+	uint64_t pos;
+
+	t_case("what came while a group was synced is lost with its own");
+	set_up();
+	t_int(put(ONCE, 1, 100, &pos), 0);
+	t_int(journal_sync_begin(w.j, fds, &count), 1);
+	t_int(put(ONCE, 9, 100, &pos), 0);
+	journal_synced(w.j, 0);
+	t_int(commit_with(EIO), 1);
+	t_int(put(ONCE, 2, 100, &pos), 0);
+	t_int(commit(), 1);
+	again();
+	t_int(count_in_order(), 2);
+	t_int(w.id_count, 2);
+	take_down();
+}
+
+static void
 left_over(void)
 {
 	uint64_t pos;
@@ -285,6 +333,8 @@ main(void)
 	scarce();
 	no_room();
 	looked_into();
+	overtaken();
+	late_comer();
 	left_over();
 	many_voids();
 	return t_done();
