@@ -234,6 +234,12 @@ message_due(struct spool *sp, struct message *m)
 	bool tls;
 	uint16_t i;
 
+	/* Reports would pile up in memory. */
+	if (journal_error(sp->journal) != 0) {
+		wheel_set(&sp->index.message_wheel, &m->timer,
+		    sp->now_ms + LOOK_AGAIN_MS);
+		return;
+	}
 	id = m->id;
 	expires = retry_expires_ms(arrived_ms(m), sp->conf.expire_ms);
 	if (expires <= sp->now_ms) {

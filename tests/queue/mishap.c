@@ -159,6 +159,34 @@ move_one(struct box *b)
 }
 
 static void
+patient(void)
+{
+	struct box b;
+	char body[4001];
+	uint64_t id;
+
+	t_case("nothing expires while no report of it can be written");
+	set_up(&b);
+	put_mail(&b, "b@two.example", 100);
+	mishap.full = true;
+	memset(body, 'x', 4000);
+	body[4000] = '\0';
+	while (
+	    box_append(&b, "a@one.example", "b@two.example", 0, body, &id) == 0)
+		;
+	b.now += b.conf.expire_ms + 1000;
+	spool_tick(b.sp, b.now);
+	t_int(b.reports[REPORT_BOUNCE], 0);
+	t_true(spool_wake(b.sp, b.now) > b.now);
+	mishap.full = false;
+	box_sync(&b);
+	b.now += 61000;
+	spool_tick(b.sp, b.now);
+	t_int(b.reports[REPORT_BOUNCE], 4);
+	box_clear(&b);
+}
+
+static void
 untold(void)
 {
 	struct spool_job job;
@@ -472,6 +500,7 @@ main(void)
 	size_t pad;
 
 	full();
+	patient();
 	untold();
 	stuck();
 	for (pad = 100; pad <= 4000; pad += 100)
