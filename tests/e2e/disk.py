@@ -5,6 +5,7 @@ import json
 import os
 import smtplib
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lab"))
@@ -118,6 +119,21 @@ def _(lab):
     equal(sealpost("retry", "all").code, 0)
     arrived(["d-kept"] + lab.taken)
     wait_empty()
+
+
+@case("... what was delivered is not sent again after a kill -9 of all")
+def _(lab):
+    before = len(host[0].mails)
+    time.sleep(1)  # results are durable within 0.1
+    lab.sealpostd.kill_all()
+    lab.sealpostd.start()
+    sealpost("retry", "all")
+    wait_empty()
+    equal(len(host[0].mails), before)
+    fill()  # a restart cuts what was preallocated
+    taken, code, _ = until_refused("d-more")
+    equal(code, 452)
+    arrived(taken)
 
 
 @case("space again: mail is taken without a restart, and the log says so")
