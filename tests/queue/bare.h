@@ -38,6 +38,7 @@ static struct world {
 	int synced[64];
 	int synced_count;
 	bool unsynced; /* no sync goes well */
+	char ops[64];  /* w: written, s: synced */
 	bool full;     /* no file can be made */
 	bool stuck;    /* ... nor any go, nor any have blocks */
 } w;
@@ -58,6 +59,7 @@ sick_pwrite(void *arg, int fd, const void *bytes, size_t len, int64_t at)
 		errno = w.failing;
 		return -1;
 	}
+	(void)strlcat(w.ops, "w", sizeof w.ops);
 	return disk_real.pwrite(arg, fd, bytes, len, at);
 }
 
@@ -79,6 +81,7 @@ noted_fsync(void *arg, int fd)
 		errno = EIO;
 		return -1;
 	}
+	(void)strlcat(w.ops, "s", sizeof w.ops);
 	if (w.synced_count < 64)
 		w.synced[w.synced_count++] = fd;
 	return disk_real.fsync(arg, fd);
@@ -181,6 +184,7 @@ begin(void)
 	disk.fsync = noted_fsync;
 	w.id_count = 0;
 	w.trouble[0] = '\0';
+	w.ops[0] = '\0';
 	w.j = journal_new(w.dirfd, &disk, SEGMENT, ONCE, &hooks);
 	t_int(recover_journal(w.j, &recover), 0);
 }

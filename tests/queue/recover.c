@@ -241,6 +241,24 @@ unreadable(void)
 	take_down();
 }
 
+static void
+sealed(void)
+{
+	uint64_t pos;
+
+	t_case(
+	    "a restart syncs records before the index that vouches for them");
+	set_up();
+	t_int(put(ONCE, 1, 100, &pos), 0);
+	t_int(commit(), 1);
+	again();
+	t_str(w.ops, "sws");
+	again();
+	t_str(w.ops, "");
+	t_int(count_in_order(), 1);
+	take_down();
+}
+
 int
 main(void)
 {
@@ -248,5 +266,6 @@ main(void)
 	headless();
 	no_segment();
 	unreadable();
+	sealed();
 	return t_done();
 }
