@@ -447,6 +447,29 @@ index_rotate(struct index *ix, struct dest *dest)
 	TAILQ_INSERT_TAIL(&ix->rings[dest->ring], dest, ring_link);
 }
 
+void
+index_set_back(struct index *ix, int64_t now_ms, int64_t until_ms)
+{
+	struct message *m;
+	struct dest *dest;
+	struct rcpt *r;
+	uint16_t i;
+
+	RB_FOREACH(m, message_tree, &ix->messages) {
+		for (i = 0; i < m->count; i++) {
+			r = &m->rcpts[i];
+			if (r->state == RCPT_DEFERRED &&
+			    index_due(r) > until_ms)
+				index_move(ix, r, RCPT_DEFERRED, until_ms,
+				    false);
+		}
+	}
+	RB_FOREACH(dest, dest_tree, &ix->dests) {
+		limit_set_back(&dest->limit, now_ms, until_ms);
+		index_settle(ix, dest, now_ms);
+	}
+}
+
 /* ---- reload ---- */
 
 /* Recipients of domains whose next hop changed go to the new line. */

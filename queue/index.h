@@ -172,6 +172,9 @@ bool index_is_down(const struct dest *);
 struct dest *index_turn(struct index *, enum index_ring);
 /* It has had its turn. */
 void index_rotate(struct index *, struct dest *);
+/* The clock was set back: no recipient or destination waits longer than to
+ * until_ms. */
+void index_set_back(struct index *, int64_t now_ms, int64_t until_ms);
 /* Ask route and limits for all again. */
 void index_reroute(struct index *, int64_t now_ms);
 struct dest *index_dest_after(struct index *, const char *key);

@@ -108,6 +108,17 @@ limit_failed(struct limit *limit, int64_t began_ms, int64_t now_ms,
 }
 
 void
+limit_set_back(struct limit *limit, int64_t now_ms, int64_t until_ms)
+{
+	if (limit->failed_ms > now_ms)
+		limit->failed_ms = now_ms;
+	if (limit->down_until_ms > until_ms)
+		limit->down_until_ms = until_ms;
+	if (limit->rate_full_ms > now_ms + limit->conf.rate_ms)
+		limit->rate_full_ms = now_ms + limit->conf.rate_ms;
+}
+
+void
 limit_forgive(struct limit *limit)
 {
 	limit->failures = 0;

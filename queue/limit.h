@@ -58,6 +58,8 @@ void limit_worked(struct limit *);
  */
 bool limit_failed(struct limit *, int64_t began_ms, int64_t now_ms,
     int64_t until_ms);
+/* The clock was set back to now_ms: nothing waits beyond until_ms. */
+void limit_set_back(struct limit *, int64_t now_ms, int64_t until_ms);
 /* Forget the failures: the administrator says try now. */
 void limit_forgive(struct limit *);
 

@@ -79,6 +79,8 @@ recover_rcpt(struct spool *sp, const struct seg_entry *entry, const void *brief,
 		m->alive--;
 	if (r->state == RCPT_DONE && b.state != RCPT_DONE)
 		m->alive++;
+	if (b.next_ms > spool_latest(sp))
+		b.next_ms = spool_latest(sp);
 	index_move(&sp->index, r, (enum rcpt_state)b.state, b.next_ms, false);
 }
 

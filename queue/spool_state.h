@@ -100,7 +100,8 @@ struct spool {
 	struct journal *journal;
 	struct index index;
 	struct id_source ids;
-	int64_t now_ms; /* of the call under way */
+	int64_t now_ms;  /* of the call under way */
+	int64_t tick_ms; /* of the last spool_tick() */
 	struct pending_list pending;
 	size_t awaited; /* pending, reports aside */
 	struct large_list large;
@@ -173,6 +174,8 @@ void jobs_free(struct spool *);
 
 /* ---- spool_time.c ---- */
 
+/* No attempt is put off to later than this, unless the clock was wrong. */
+int64_t spool_latest(const struct spool *);
 /* When is this message to be looked at? */
 void spool_arm(struct spool *, struct message *);
 

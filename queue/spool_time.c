@@ -8,7 +8,19 @@
 
 #define LOOK_AGAIN_MS 60000 /* at what is under way, or held */
 #define FINAL_MS 600000     /* the last attempt must begin by then */
+#define BACK_MS 60000       /* the clock was set back, not corrected */
 #define TICK_MOST 20000     /* timers served in one call */
+
+int64_t
+spool_latest(const struct spool *sp)
+{
+	int64_t wait;
+
+	wait = sp->conf.retry_max_ms > sp->conf.retry_first_ms
+	    ? sp->conf.retry_max_ms
+	    : sp->conf.retry_first_ms;
+	return sp->now_ms + wait + wait / 4; /* jitter */
+}
 
 static int64_t
 arrived_ms(const struct message *m)
@@ -306,6 +318,10 @@ spool_tick(struct spool *sp, int64_t now_ms)
 			break;
 		message_due(sp, message_of(node));
 	}
+	/* Now that the wheels stand at the new time. */
+	if (now_ms + BACK_MS < sp->tick_ms)
+		index_set_back(&sp->index, now_ms, spool_latest(sp));
+	sp->tick_ms = now_ms;
 }
 
 int64_t

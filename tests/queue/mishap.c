@@ -449,6 +449,50 @@ left_alone(void)
 }
 
 static void
+set_back(void)
+{
+	struct spool_job job;
+	struct box b;
+	int i;
+
+	t_case(
+	    "a clock that was ahead, set right: nothing waits for that long");
+	set_up(&b);
+	b.now += 100 * 86400000LL;
+	b.rate = 1;
+	spool_tick(b.sp, b.now);
+	put_mail(&b, "b@late.example", 100);
+	put_mail(&b, "b@dead.example", 100);
+	for (i = 0; i < 2; i++) {
+		t_int(spool_next(b.sp, b.now, false, &job), 1);
+		box_answer(&b, &job, OUTCOME_DEFERRED,
+		    strncmp(job.destination, "late", 4) == 0
+			? SCOPE_RECIPIENT
+			: SCOPE_DESTINATION,
+		    "timeout");
+	}
+	b.now = BOX_START;
+	spool_tick(b.sp, b.now);
+	t_int(spool_next(b.sp, b.now, false, &job), 0);
+	b.now += 18000000;
+	spool_tick(b.sp, b.now);
+	t_int(deliver(&b), 2);
+
+	t_case("... nor if it was set right between two lives");
+	b.now += 100 * 86400000LL;
+	put_mail(&b, "b@three.example", 100);
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_RECIPIENT, "remote-4xx");
+	box_sync(&b);
+	b.now = BOX_START;
+	box_reopen(&b);
+	b.now += 18000000;
+	spool_tick(b.sp, b.now);
+	t_int(deliver(&b), 1);
+	box_clear(&b);
+}
+
+static void
 under_way(bool moved)
 {
 	struct spool_job job;
@@ -508,6 +552,7 @@ main(void)
 	unreadable();
 	damaged();
 	left_alone();
+	set_back();
 	under_way(false);
 	under_way(true);
 	return t_done();
