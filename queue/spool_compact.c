@@ -308,9 +308,9 @@ spool_tidy(struct spool *sp, int64_t now_ms)
 	if (journal_replay(sp->journal, seg, move_record, &mv) == -1 ||
 	    mv.failed || c->lost || seg->live > 0) {
 		/* What was copied is good; the rest stays where it is, and so
-		 * does the segment until the next start. */
-		seg->kept = !c->lost;
-		seg->stale = seg->kept;
+		 * does the segment: until there is room, or the next start. */
+		seg->stale = !c->lost;
+		seg->kept = !c->lost && journal_error(sp->journal) == 0;
 		c->seq = 0;
 	}
 	c->mark = journal_mark(sp->journal);

@@ -276,12 +276,14 @@ act_on_queue(struct answer *a)
 {
 	const struct queue_view *view = &a->all->view;
 	struct json *j;
+	int more;
 
 	a->cursor.budget = TURN_BUDGET;
-	if (spool_act(view->spool, act_of(a->ask.verb), &a->filter, &a->cursor,
-		ev_wall_ms()) == -1)
-		return;
+	more = spool_act(view->spool, act_of(a->ask.verb), &a->filter,
+	    &a->cursor, ev_wall_ms());
 	view->changed(view->arg);
+	if (more == -1)
+		return;
 	if (a->cursor.done == 0 && strcmp(a->ask.what, "all") != 0) {
 		end_with_error(a,
 		    a->filter.id != 0 ? "no such message in the queue"

@@ -320,6 +320,35 @@ cut_short(size_t pad)
 	box_clear(&b);
 }
 
+static void
+resumed(void)
+{
+	struct box b;
+	char path[128];
+
+	t_case("moving a segment that was cut short for want of room goes on");
+	set_up(&b);
+	put_mail(&b, "b@moves.example", 100);
+	put_mail(&b, "b@stays.example", 1900);
+	fill(&b, 3, "b@two.example");
+	waste(&b);
+	order(&b, ACT_HOLD, "stays.example");
+	order(&b, ACT_HOLD, "moves.example");
+	t_int(deliver(&b), 43);
+	fill(&b, 2, "b@two.example");
+	put_mail(&b, "b@two.example", 4000);
+	put_mail(&b, "b@two.example", 600);
+	mishap.full = true;
+	t_true(!spool_tidy(b.sp, b.now));
+	t_int(spool_failing(b.sp), ENOSPC);
+	mishap.full = false;
+	tidy(&b);
+	(void)snprintf(path, sizeof path, "%s/seg-00000001", b.dir);
+	t_int(access(path, F_OK), -1);
+	t_int(box_count(&b, RCPT_HELD), 22);
+	box_clear(&b);
+}
+
 /* A message with a large body; its id. */
 static uint64_t
 put_large(struct box *b)
@@ -549,6 +578,7 @@ main(void)
 	stuck();
 	for (pad = 100; pad <= 4000; pad += 100)
 		cut_short(pad);
+	resumed();
 	unreadable();
 	damaged();
 	left_alone();
