@@ -40,7 +40,7 @@ static struct world {
 	bool unsynced; /* no sync goes well */
 	char ops[64];  /* w: written, s: synced */
 	bool full;     /* no file can be made */
-	bool stuck;    /* ... nor any go, nor any have blocks */
+	bool stuck;    /* ... nor any go, be cut, or have blocks */
 } w;
 
 static inline int
@@ -105,6 +105,16 @@ stuck_unlinkat(void *arg, int dirfd, const char *name)
 		return -1;
 	}
 	return disk_real.unlinkat(arg, dirfd, name);
+}
+
+static inline int
+stuck_ftruncate(void *arg, int fd, int64_t len)
+{
+	if (w.stuck) {
+		errno = EIO;
+		return -1;
+	}
+	return disk_real.ftruncate(arg, fd, len);
 }
 
 /* As ext4 does: what was found stays with the file. */
@@ -180,6 +190,7 @@ begin(void)
 	disk.openat = full_openat;
 	disk.pwrite = sick_pwrite;
 	disk.unlinkat = stuck_unlinkat;
+	disk.ftruncate = stuck_ftruncate;
 	disk.fallocate = scarce_fallocate;
 	disk.fsync = noted_fsync;
 	w.id_count = 0;

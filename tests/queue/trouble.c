@@ -298,6 +298,38 @@ left_over(void)
 	take_down();
 }
 
+/* "cut": could the restart cut off what was void? */
+static void
+void_is_gone(bool cut)
+{
+	struct segment *seg;
+	uint64_t pos, i;
+
+	t_case("a lost group stays lost though the word on it is gone");
+	set_up();
+	t_int(put(ONCE, 1, 100, &pos), 0);
+	t_int(commit(), 1);
+	t_int(put(ONCE, 1000, 100, &pos), 0);
+	t_int(commit_with(EIO), 1);
+	t_int(put(ONCE, 1001, 100, &pos), 0);
+	t_int(commit(), 1);
+	w.stuck = !cut;
+	again();
+	w.stuck = false;
+	for (i = 2; i < 5; i++) {
+		t_int(put(ONCE, i, 8000, &pos), 0);
+		t_int(commit(), 1);
+	}
+	seg = journal_segment_at(w.j, 1);
+	t_int(seg->seq, 2);
+	t_int(journal_delete(w.j, seg), 0);
+	t_int(commit(), 1);
+	again();
+	t_int(count_in_order(), 4);
+	t_int(w.id_count, 4);
+	take_down();
+}
+
 static void
 many_voids(void)
 {
@@ -337,6 +369,8 @@ main(void)
 	overtaken();
 	late_comer();
 	left_over();
+	void_is_gone(true);
+	void_is_gone(false);
 	many_voids();
 	return t_done();
 }
