@@ -457,6 +457,12 @@ list_files(struct journal *j, int fds[JOURNAL_SYNC_FILES])
 	return count;
 }
 
+size_t
+journal_backlog(const struct journal *j)
+{
+	return j->redo.len - j->redo_left;
+}
+
 /* What was appended before the first that is not written. */
 static uint64_t
 written_mark(const struct journal *j)

@@ -164,6 +164,9 @@ uint64_t journal_synced_mark(const struct journal *);
 bool journal_is_dirty(const struct journal *);
 int journal_error(const struct journal *);
 
+/* Bytes of results that could not be written and wait in memory. */
+size_t journal_backlog(const struct journal *);
+
 #define JOURNAL_SYNC_FILES 6
 /*
  * Write the group out. Returns 1 and the files to sync, 0 if there is

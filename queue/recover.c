@@ -427,7 +427,7 @@ list_segments(struct journal *j, uint32_t **seqs, size_t *count)
 	struct bytes list;
 	uint32_t seq;
 	DIR *dir;
-	int fd;
+	int fd, error;
 
 	memset(&list, 0, sizeof list);
 	fd = openat(j->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -437,16 +437,24 @@ list_segments(struct journal *j, uint32_t **seqs, size_t *count)
 			(void)close(fd);
 		return -1;
 	}
-	while ((entry = readdir(dir)) != NULL) {
+	for (errno = 0; (entry = readdir(dir)) != NULL; errno = 0) {
 		if (parse_name(entry->d_name, "spare-", &seq))
 			adopt_spare(j, seq, entry->d_name);
-		else if (parse_name(entry->d_name, "seg-", &seq) &&
-		    bytes_reserve(&list, sizeof seq) == 0) {
-			memcpy(list.mem + list.len, &seq, sizeof seq);
-			list.len += sizeof seq;
-		}
+		if (!parse_name(entry->d_name, "seg-", &seq))
+			continue;
+		if (bytes_reserve(&list, sizeof seq) == -1)
+			break;
+		memcpy(list.mem + list.len, &seq, sizeof seq);
+		list.len += sizeof seq;
 	}
+	/* With one left out, what it says is done would be sent again. */
+	error = errno;
 	(void)closedir(dir);
+	if (error != 0) {
+		free(list.mem);
+		errno = error;
+		return -1;
+	}
 	*count = list.len / sizeof seq;
 	*seqs = (uint32_t *)(void *)list.mem;
 	if (*count > 1)

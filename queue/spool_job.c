@@ -8,8 +8,9 @@
 
 #include "queue/spool_state.h"
 
-#define TURN_JOBS 8     /* jobs that a destination starts in one turn */
-#define PROBES_MOST 128 /* dead destinations probed at once */
+#define TURN_JOBS 8 /* jobs that a destination starts in one turn */
+#define BACKLOG_MOST (64U << 20) /* bytes of results that wait in memory */
+#define PROBES_MOST 128          /* dead destinations probed at once */
 
 /* ---- the table of jobs ---- */
 
@@ -246,7 +247,10 @@ spool_next(struct spool *sp, int64_t now_ms, bool proven, struct spool_job *out)
 	int error;
 
 	sp->now_ms = now_ms;
-	dest = next_dest(sp, proven);
+	/* Deliveries go on while the disk fails, but not for ever. */
+	dest = journal_backlog(sp->journal) > BACKLOG_MOST
+	    ? NULL
+	    : next_dest(sp, proven);
 	if (dest == NULL)
 		return 0;
 	r = TAILQ_FIRST(&dest->line);

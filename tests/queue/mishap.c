@@ -159,6 +159,43 @@ move_one(struct box *b)
 }
 
 static void
+bounded(void)
+{
+	struct spool_result result = { .outcome = OUTCOME_DEFERRED,
+		.scope = SCOPE_RECIPIENT };
+	struct spool_job job;
+	struct box b;
+	char text[2001];
+	int i;
+
+	t_case("results wait in memory for a disk that is full, up to a bound");
+	set_up(&b);
+	b.conf.expire_ms = INT64_MAX / 4;
+	spool_reconfigure(b.sp, &b.conf, b.now);
+	put_mail(&b, "b@late.example", 100);
+	mishap.full = true;
+	memset(text, 'x', 2000);
+	text[2000] = '\0';
+	result.reason = result.dsn = result.mx = result.reply = result.detail =
+	    text;
+	for (i = 0; i < 20000; i++) {
+		if (spool_next(b.sp, b.now, false, &job) != 1)
+			break;
+		(void)close(job.body);
+		t_int(spool_result(b.sp, job.job, 0, &result, b.now), 0);
+		t_int(spool_job_end(b.sp, job.job, b.now), 0);
+		b.now += 20000000;
+		spool_tick(b.sp, b.now);
+	}
+	t_true(i > 5000 && i < 10000);
+	mishap.full = false;
+	box_sync(&b);
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	(void)close(job.body);
+	box_clear(&b);
+}
+
+static void
 patient(void)
 {
 	struct box b;
@@ -573,6 +610,7 @@ main(void)
 	size_t pad;
 
 	full();
+	bounded();
 	patient();
 	untold();
 	stuck();

@@ -256,6 +256,12 @@ sealed(void)
 	again();
 	t_str(w.ops, "");
 	t_int(count_in_order(), 1);
+
+	t_case("... and the names of files that are to be used again");
+	overwrite("spare-00000000", 4096, true);
+	again();
+	t_str(w.ops, "s");
+	t_int(w.synced[w.synced_count - 1], w.dirfd);
 	take_down();
 }
 
