@@ -42,23 +42,27 @@ guest_leave(struct guest *g)
 	free(g);
 }
 
-/* Tell the parent what became of a transcript. */
+/*
+ * Tell the parent what became of a transcript. Its sender has long gone: of
+ * one that was taken for some recipients alone the rest must stay to be seen,
+ * and not be tried again for those.
+ */
 static void
 report(struct guest *g)
 {
-	struct msg_offline_done m = { .number = g->number };
-	const char *text = "";
+	struct msg_offline_done m = { .number = g->number, .status = 554 };
+	bool taken = server_accepted(g->server) > 0;
+	const char *text;
 	int code = server_refusal(g->server, &text);
 
-	if (server_accepted(g->server) > 0)
+	if (code == 0)
+		text = taken ? "taken" : "no message in it";
+	if (code == 0 && taken)
 		m.status = 250;
-	else
-		m.status = code != 0 ? (uint32_t)code : 554;
-	(void)strlcpy(m.text,
-	    m.status == 250 ? "taken"
-		: code != 0 ? text
-			    : "no message in it",
-	    sizeof m.text);
+	else if (code != 0 && !taken)
+		m.status = (uint32_t)code;
+	(void)snprintf(m.text, sizeof m.text, "%s%s",
+	    code != 0 && taken ? "in part: " : "", text);
 	MSG_SEND(child_peer(g->door->child, ROLE_PARENT, 0), offline_done, &m,
 	    -1);
 }
@@ -364,8 +368,10 @@ read_more(void *arg)
 		n = read(g->file, room, FILE_BLOCK);
 		if (n > 0)
 			buf_grown(&g->in, (size_t)n);
-		else
+		else if (n == 0)
 			g->closed = true;
+		else
+			server_close(g->server, "4.3.0", strerror(errno));
 	}
 	(void)talk(g, &g->in);
 	if (g->wait != GUEST_TALKS)

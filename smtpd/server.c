@@ -53,7 +53,9 @@ note_refusal(struct server *s, int code, const char *line)
 
 	if (code < 400)
 		return;
-	if (s->refusal == 0) {
+	/* A transcript is tried again if that may help one recipient. */
+	if (s->refusal == 0 ||
+	    (s->params.is_batch && s->refusal >= 500 && code < 500)) {
 		s->refusal = code;
 		(void)strlcpy(s->refusal_text, line, sizeof s->refusal_text);
 	}
@@ -295,9 +297,12 @@ server_eof(struct server *s)
 	if (s->phase == PHASE_ENDED)
 		return;
 	if (s->refusal == 0 && s->in_content) {
-		s->refusal = 451;
+		/* What breaks off in a file is as it will ever be. */
+		s->refusal = s->params.is_batch ? 554 : 451;
 		(void)strlcpy(s->refusal_text,
-		    "451 4.4.2 the message broke off", sizeof s->refusal_text);
+		    s->params.is_batch ? "554 5.6.0 the message broke off"
+				       : "451 4.4.2 the message broke off",
+		    sizeof s->refusal_text);
 	}
 	server_end(s);
 }

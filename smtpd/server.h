@@ -104,7 +104,10 @@ const char *server_ctl(const struct server *);
 /* Say 421 with the reason and end, unless ended. */
 void server_close(struct server *, const char *dsn, const char *text);
 
-/* The first refusal of the session, for a transcript's result: 0 if none. */
+/*
+ * The first refusal of the session, 0 if none; of a transcript the first that
+ * may not last (4xx), if there is one.
+ */
 int server_refusal(const struct server *, const char **text);
 /* Messages answered with 250, and recipients refused. */
 unsigned server_accepted(const struct server *);

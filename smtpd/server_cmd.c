@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define BATCH_RCPTS_MAX 10000 /* of a message in a transcript */
+
 /* ---- hello ---- */
 
 /* A name that may stand in a header: no blank, no control (checked before). */
@@ -133,6 +135,15 @@ expand(struct server *s, const struct server_rcpt *r)
 	return false;
 }
 
+/* Nobody comes again with those of a transcript that are over the limit. */
+static size_t
+rcpt_max(const struct server *s)
+{
+	return s->params.is_batch && s->params.rcpt_max < BATCH_RCPTS_MAX
+	    ? BATCH_RCPTS_MAX
+	    : s->params.rcpt_max;
+}
+
 static bool
 may_add(struct server *s)
 {
@@ -144,7 +155,7 @@ may_add(struct server *s)
 		server_reply(s, 550, "5.7.1", "relaying is not permitted");
 		return false;
 	}
-	if (s->env.rcpt_count >= s->params.rcpt_max) {
+	if (s->env.rcpt_count >= rcpt_max(s)) {
 		/* Who pipelined more than fit is not idle: the message comes,
 		 * and the rest in another (RFC 5321 4.5.3.1.10). */
 		s->idle = 0;

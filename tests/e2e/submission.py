@@ -365,6 +365,38 @@ def _(lab):
                lambda: not os.listdir(SPOOL + "/offline"))
 
 
+@case("daemon down: as many recipients as there are, whatever the limit")
+def _(lab):
+    equal(lab.sealpostd.stop(), 0)
+    rcpts = [b"off%d@sink.example" % i for i in range(150)]
+    done = sendmail("-t", text=b"Bcc: " + b",\n ".join(rcpts) +
+                    b"\nSubject: sub-off-many\n\nx\n")
+    equal(done.code, 0, done.err)
+    mark = lab.sealpostd.mark()
+    lab.sealpostd.start()
+    e = lab.sealpostd.wait_event("offline", mark)
+    equal(e["status"], "250", e["line"])
+    wait_empty()
+    got = [r for m in sinks[0].mails if b"sub-off-many" in m[2]
+           for r in m[1]]
+    equal((len(got), len(set(got))), (150, 150))
+
+
+@case("daemon down: what is refused later for some is kept, and said")
+def _(lab):
+    equal(lab.sealpostd.stop(), 0)
+    done = sendmail(TO, "x@[192.0.2.1]", text=b"Subject: sub-off-part\n\n")
+    equal(done.code, 0, done.err)
+    mark = lab.sealpostd.mark()
+    lab.sealpostd.start()
+    wait_sink(b"sub-off-part")
+    e = lab.sealpostd.wait_event("offline", mark)
+    equal(e["status"], "554", e["line"])
+    true(e["text"].startswith("in part: 550 5.1.2"), e["line"])
+    equal(os.listdir(SPOOL + "/offline"), ["refused-" + e["file"]])
+    os.unlink(SPOOL + "/offline/refused-" + e["file"])
+
+
 @case("the offline folder is not believed: links, sockets, foreign modes")
 def _(lab):
     equal(lab.sealpostd.stop(), 0)

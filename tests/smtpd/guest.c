@@ -458,12 +458,14 @@ dismissed(void)
 	end();
 }
 
+/* "answer": the queue's; "status" and "why": what the parent is told. */
 static void
-transcript(const char *text, uint32_t status, const char *why)
+transcript(const char *text, uint32_t answer, uint32_t status, const char *why)
 {
 	int fd = memfd_create("offline", MFD_CLOEXEC);
 
 	begin("hostname relay.test\n");
+	d.answer = answer;
 	t_int(write(fd, text, strlen(text)), (long long)strlen(text));
 	(void)lseek(fd, 0, SEEK_SET);
 	d.fd = -1;
@@ -472,8 +474,9 @@ transcript(const char *text, uint32_t status, const char *why)
 	t_int(d.done.number, 77);
 	t_int(d.done.status, status);
 	t_str(d.done.text, why);
-	t_int(d.submits, status == 250);
 	if (status == 250)
+		t_int(d.submits, 1);
+	if (d.submits > 0)
 		t_int(d.submit.uid, 1234);
 	t_int(d.door.count, 0);
 	end();
@@ -485,17 +488,26 @@ offline(void)
 	t_case("a transcript from the offline folder is taken as its owner's");
 	transcript("MAIL FROM:<a@here.test>\r\nRCPT TO:<root>\r\nDATA\r\n"
 		   "Subject: x\r\n\r\n..\r\n.\r\n",
-	    250, "taken");
+	    0, 250, "taken");
 	t_case("one that is refused says why");
 	transcript(
-	    "MAIL FROM:<a@here.test>\r\nRCPT TO:<b@c.test> X=1\r\nDATA\r\n",
+	    "MAIL FROM:<a@here.test>\r\nRCPT TO:<b@c.test> X=1\r\nDATA\r\n", 0,
 	    555, "555 5.5.4 a parameter is not known");
-	t_case("one that breaks off waits for the next time");
+	t_case("one that breaks off is never complete: refused, not kept busy");
 	transcript("MAIL FROM:<a@here.test>\r\nRCPT TO:<b@c.test>\r\n"
 		   "DATA\r\nHi\r\n",
-	    451, "451 4.4.2 the message broke off");
+	    0, 554, "554 5.6.0 the message broke off");
+	t_case("one taken for some alone is kept aside, for the others' sake");
+	transcript("MAIL FROM:<a@here.test>\r\nRCPT TO:<b@c.test>\r\n"
+		   "RCPT TO:<d@[192.0.2.1]>\r\nDATA\r\nHi\r\n.\r\n",
+	    0, 554,
+	    "in part: 550 5.1.2 mail for address literals is not taken");
+	t_case("one that the queue defers waits, whoever else is refused");
+	transcript("MAIL FROM:<a@here.test>\r\nRCPT TO:<d@[192.0.2.1]>\r\n"
+		   "RCPT TO:<b@c.test>\r\nDATA\r\nHi\r\n.\r\n",
+	    451, 451, "451 4.3.0 not stored, try again");
 	t_case("an empty one is refused");
-	transcript("", 554, "no message in it");
+	transcript("", 0, 554, "no message in it");
 }
 
 int
