@@ -2,7 +2,6 @@
 
 #include <sys/stat.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -14,8 +13,8 @@
 #include "smtpd/base/log.h"
 
 #define REFUSED "refused-"
-#define LEFT_S 86400      /* none is written for so long: sendmail died */
-#define ENTRIES_MAX 10000 /* looked at in one scan: anyone may make them */
+#define LEFT_S 86400     /* none is written for so long: sendmail died */
+#define ENTRIES_MAX 2000 /* looked at in one scan: anyone may make them */
 
 void
 intake_init(struct intake *in, int folder)
@@ -113,32 +112,50 @@ sweep(const struct intake *in, const char *name)
 		complain(name, "removed: never completed");
 }
 
+static DIR *
+open_dir(int folder)
+{
+	/* A description of its own: the offset is not shared. */
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd == -1 ? NULL : fdopendir(fd);
+
+	if (dir == NULL && fd != -1)
+		close(fd);
+	return dir;
+}
+
+static void
+look_at(struct intake *in, const char *name, intake_fn *give, void *arg)
+{
+	if (name[0] == '.')
+		sweep(in, name);
+	else if (strncmp(name, REFUSED, strlen(REFUSED)) != 0 &&
+	    !is_given(in, name))
+		give_file(in, name, give, arg);
+}
+
 void
 intake_scan(struct intake *in, intake_fn *give, void *arg)
 {
+	bool from_start = in->dir == NULL;
 	struct dirent *entry;
-	int fd, looked = 0;
-	DIR *dir;
+	int looked = 0;
 
-	if (in->folder == -1)
-		return;
-	/* A description of its own: the offset is not shared. */
-	fd = openat(in->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd == -1 ? NULL : fdopendir(fd);
-	if (dir == NULL) {
-		if (fd != -1)
-			close(fd);
-		return;
+	while (find(in, 0) != NULL && looked++ < ENTRIES_MAX) {
+		if (in->dir == NULL && (in->dir = open_dir(in->folder)) == NULL)
+			return;
+		entry = readdir(in->dir);
+		if (entry != NULL) {
+			look_at(in, entry->d_name, give, arg);
+			continue;
+		}
+		closedir(in->dir);
+		in->dir = NULL;
+		/* What was passed by before may have changed. */
+		if (from_start)
+			return;
+		from_start = true;
 	}
-	while (find(in, 0) != NULL && looked++ < ENTRIES_MAX &&
-	    (entry = readdir(dir)) != NULL)
-		if (entry->d_name[0] == '.')
-			sweep(in, entry->d_name);
-		else if (strncmp(entry->d_name, REFUSED, strlen(REFUSED)) !=
-			0 &&
-		    !is_given(in, entry->d_name))
-			give_file(in, entry->d_name, give, arg);
-	closedir(dir);
 }
 
 /* Is the name still that of the file that was given away? */

@@ -8,6 +8,7 @@
 #ifndef SMTPD_INTAKE_H
 #define SMTPD_INTAKE_H
 
+#include <dirent.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -24,6 +25,7 @@ struct intake_file {
 
 struct intake {
 	int folder; /* -1: none */
+	DIR *dir;   /* where the next scan goes on; NULL: at the start */
 	uint64_t last;
 	struct intake_file files[INTAKE_MAX];
 };
@@ -38,6 +40,8 @@ void intake_init(struct intake *, int folder);
  * Look for files, and call "give" with each that may be taken in: a regular
  * file with one name, mode 0600 or less, whose name begins with no dot.
  * One with a dot that is a day old is removed: its sendmail died.
+ *
+ * A scan looks at so many names and no more; the next one goes on from there.
  */
 void intake_scan(struct intake *, intake_fn *give, void *arg);
 

@@ -212,6 +212,34 @@ test_bound(void)
 	t_int(scan(), 0);
 }
 
+static void
+test_crowd(void)
+{
+	char name[32];
+	size_t found = 0;
+	int i;
+
+	t_case("however many names lead nowhere, the others are found");
+	for (i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), i % 2 == 0 ? ".n%d" : "refused-%d",
+		    i);
+		make(name, "MAIL", 0600);
+		snprintf(name, sizeof(name), "m%d", i);
+		if (i % 250 == 0)
+			make(name, "MAIL", 0600);
+	}
+	for (i = 0; i < 5; i++)
+		found += scan();
+	t_int(found, 20);
+	for (i = 0; i < INTAKE_MAX; i++)
+		intake_done(&in, in.files[i].number, 250, "ok");
+	for (i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), i % 2 == 0 ? ".n%d" : "refused-%d",
+		    i);
+		(void)unlink(path_of(name));
+	}
+}
+
 int
 main(void)
 {
@@ -227,6 +255,7 @@ main(void)
 	test_untrusted();
 	test_left();
 	test_bound();
+	test_crowd();
 	(void)rmdir(path_of(""));
 	(void)rmdir(spool);
 	return t_done();
