@@ -204,13 +204,17 @@ run(struct session *s)
 	collect(s);
 }
 
-/* The reply is not one about the message or a recipient. */
+/*
+ * The reply is not one about the message or a recipient: the session broke
+ * off, the daemon takes no more, or its queue is not there (451 4.3.0).
+ */
 static bool
 says_nothing(const struct submit_rcpt *r)
 {
 	return r->state == SUBMIT_DEFERRED &&
 	    (r->reply[0] < '0' || r->reply[0] > '9' ||
-		strncmp(r->reply, "421", 3) == 0);
+		strncmp(r->reply, "421", 3) == 0 ||
+		strncmp(r->reply, "451 4.3.0", 9) == 0);
 }
 
 /* The session is over. Was every recipient judged? */

@@ -47,8 +47,9 @@ struct submit_mail {
  *
  * trace    hears the dialogue; NULL: no one
  * returns  0 if the daemon judged them all; -1 with "why" if some are still
- *          waiting, as it is not there, hung up, or says that it is not
- *          serving (421): the offline folder is the place then
+ *          waiting, as it is not there, hung up, or says that it or its
+ *          queue is not serving (421, 451): the offline folder is the place
+ *          then
  */
 int submit_daemon(struct submit_mail *,
     void (*trace)(void *arg, char direction, const char *line),

@@ -2,9 +2,11 @@
 
 import os
 import re
+import signal
 import smtplib
 import socket
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lab"))
@@ -395,6 +397,35 @@ def _(lab):
     true(e["text"].startswith("in part: 550 5.1.2"), e["line"])
     equal(os.listdir(SPOOL + "/offline"), ["refused-" + e["file"]])
     os.unlink(SPOOL + "/offline/refused-" + e["file"])
+
+
+@case("the queue is down alone: sendmail leaves the mail offline as well")
+def _(lab):
+    equal(sendmail(TO, text=b"Subject: sub-warm\n\n").code, 0)
+    wait_sink(b"sub-warm")
+    over = threading.Event()
+
+    def kill():
+        while not over.wait(0.01):
+            for pid in lab.sealpostd.pids("queue"):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        for i in range(4):
+            done = sendmail(TO, text=b"Subject: sub-noq-%d\n\n" % i)
+            equal(done.code, 0, done)
+    finally:
+        over.set()
+        killer.join()
+    lab.sealpostd.stop()
+    lab.sealpostd.start()
+    for i in range(4):
+        wait_sink(b"sub-noq-%d" % i)
+    wait_empty()
 
 
 @case("the offline folder is not believed: links, sockets, foreign modes")
