@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 #define CHUNK_SIZE 16384
+#define BEGIN_SIZE 6 /* "BDAT 1", which few lines of text begin with */
 
 struct relay {
 	int in;
 	int out;
 	int fd;
-	char begin[5]; /* of the current line */
+	char begin[BEGIN_SIZE]; /* of the current line */
 	size_t line_len;
 	bool last_cr;
 	bool exact; /* BDAT: bytes are counted, and left as they are */
@@ -37,6 +38,19 @@ write_all(int fd, const char *bytes, size_t len)
 	return 0;
 }
 
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static bool
+is_bdat(const char begin[BEGIN_SIZE])
+{
+	return strncasecmp(begin, "BDAT", 4) == 0 && is_blank(begin[4]) &&
+	    (is_blank(begin[5]) || (begin[5] >= '0' && begin[5] <= '9'));
+}
+
 /* Copy the client's bytes with CRs put in; returns the new length. */
 static size_t
 mend_lines(struct relay *r, const char *bytes, size_t len, char *to)
@@ -50,13 +64,11 @@ mend_lines(struct relay *r, const char *bytes, size_t len, char *to)
 		r->last_cr = bytes[i] == '\r';
 		if (bytes[i] == '\n')
 			r->line_len = 0;
-		else if (r->line_len < 4) {
+		else if (r->line_len < BEGIN_SIZE) {
 			r->begin[r->line_len++] = bytes[i];
-			if (r->line_len == 4 &&
-			    strncasecmp(r->begin, "BDAT", 4) == 0)
+			if (r->line_len == BEGIN_SIZE && is_bdat(r->begin))
 				r->exact = true;
-		} else
-			r->line_len = sizeof r->begin;
+		}
 	}
 	return n;
 }

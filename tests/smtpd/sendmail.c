@@ -594,6 +594,8 @@ static const struct {
 	{ "DATA\nx\n.\n", "DATA\r\nx\r\n.\r\n" },
 	{ "bdat 4 LAST\r\na\nb\n", "bdat 4 LAST\r\na\nb\n" },
 	{ "XBDAT\nx\n", "XBDAT\r\nx\r\n" },
+	{ "DATA\nBdata\nx\n.\n", "DATA\r\nBdata\r\nx\r\n.\r\n" },
+	{ "DATA\nBDATed\nx\n.\n", "DATA\r\nBDATed\r\nx\r\n.\r\n" },
 };
 
 static void
