@@ -145,6 +145,15 @@ past_rcpt(struct client *c)
 	return content_step(c);
 }
 
+/* RFC 5321 4.5.3.1.10; 552 comes from servers of RFC 821's days. */
+static bool
+is_too_many(const struct reply *r)
+{
+	return r->code == 452 ||
+	    (r->code == 552 &&
+		(r->dsn[0] == '\0' || strcmp(r->dsn, "5.5.3") == 0));
+}
+
 static enum step
 on_rcpt(struct client *c, const struct reply *r)
 {
@@ -160,9 +169,8 @@ on_rcpt(struct client *c, const struct reply *r)
 		p->accepted++;
 	} else {
 		client_settle(c, c->rcpt, STAGE_RCPT, TROUBLE_REPLY, r);
-		/* Too many recipients (RFC 5321 4.5.3.1.10): another round. */
-		if (r->code == 452 && p->accepted > 0)
-			slot->result.tried = false;
+		if (is_too_many(r) && p->accepted > 0)
+			slot->result.tried = false; /* another round */
 	}
 	if (find_slot(p))
 		return STEP_RCPT;
