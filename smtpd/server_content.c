@@ -7,7 +7,7 @@
 #include "smtpd/server_cmd.h"
 
 #define CONTENT_TIMEOUT_MS 3600000 /* for one message's content in all */
-#define OVERSIZE_MAX 1048576       /* bytes passed over beyond the limit */
+#define OVERSIZE_MAX (1U << 28)    /* bytes passed over beyond the limit */
 
 void
 server_content_begin(struct server *s, enum phase phase, uint64_t chunk,

@@ -455,16 +455,16 @@ oversize(void)
 	const char *out;
 	bool first;
 
-	t_case("content far beyond the limit ends the session");
-	for (i = 0; i < 100 && server_need(s) != SERVER_ENDED; i++) {
-		memset(bytes, 'x', sizeof bytes);
-		(void)memcpy(bytes + 50000, "\r\n", 2);
-		memcpy(bytes + 100000, "\r\n", 2);
+	t_case("content far beyond the limit is passed over, but not for ever");
+	memset(bytes, 'x', sizeof bytes);
+	(void)memcpy(bytes + 50000, "\r\n", 2);
+	memcpy(bytes + 100000, "\r\n", 2);
+	for (i = 0; i < 3000 && server_need(s) != SERVER_ENDED; i++) {
 		fed += server_input(s, bytes, sizeof bytes, 0);
 		if (server_need(s) == SERVER_HAS_CONTENT)
 			(void)server_content(s, &len, &first);
 	}
-	t_true(fed < 2200000);
+	t_true(fed > 250000000 && fed < 270000000);
 	out = server_output(s, &len);
 	t_mem(out, len < 9 ? len : 9, "552 5.3.4", 9);
 	server_free(s);
