@@ -17,6 +17,7 @@
 #define FILE_ROOM 131072    /* bytes held of it */
 #define OUTPUT_HIGH 65536   /* bytes that a slow reader may leave waiting */
 #define STRANGER_LINES 10   /* in the log, a second */
+#define LINGER_MS 10000     /* for a peer to close that was sent away */
 
 static void on_event(void *arg, enum io_event);
 static void read_more(void *arg);
@@ -90,24 +91,61 @@ may_fill_log(const struct guest *g)
 	return false;
 }
 
+static void
+log_session(const struct guest *g, const char *refused)
+{
+	struct log_line line;
+
+	log_begin(&line, LOG_PRI_NOTICE, "session");
+	log_str(&line, "client", g->client);
+	log_int(&line, "accepted", server_accepted(g->server));
+	log_str(&line, "refused", refused);
+	log_end(&line);
+}
+
+/*
+ * Wait until the peer has read what was said last and closes. If the socket
+ * were closed while something of the peer's is unread, the peer would get a
+ * reset, and perhaps not the reason. Nobody may keep a place by it for long.
+ */
+static void
+linger(struct guest *g)
+{
+	struct buf *in = io_input(g->io);
+
+	if (g->wait != GUEST_LINGERS) {
+		g->wait = GUEST_LINGERS;
+		g->wait_by = ev_now(g->door->ev) + LINGER_MS;
+		io_set_deadline(g->io, g->wait_by);
+	}
+	buf_take(in, buf_len(in));
+	if (io_pending(g->io) == 0)
+		(void)shutdown(io_fd(g->io), SHUT_WR);
+	if (g->closed) {
+		io_finish(g->io);
+		guest_leave(g);
+	} else
+		io_resume(g->io);
+}
+
 /* The dialogue is over; what was said still goes out. */
 static void
 finish(struct guest *g)
 {
 	const char *text;
-	struct log_line line;
+	int refusal = server_refusal(g->server, &text);
 
+	if (refusal != 0 && may_fill_log(g))
+		log_session(g, text);
+	if (g->io != NULL && g->may_relay && refusal != 0) {
+		guest_drop_mail(g);
+		linger(g);
+		return;
+	}
 	if (g->io == NULL)
 		report(g);
 	else
 		io_finish(g->io);
-	if (server_refusal(g->server, &text) != 0 && may_fill_log(g)) {
-		log_begin(&line, LOG_PRI_NOTICE, "session");
-		log_str(&line, "client", g->client);
-		log_int(&line, "accepted", server_accepted(g->server));
-		log_str(&line, "refused", text);
-		log_end(&line);
-	}
 	guest_leave(g);
 }
 
@@ -342,6 +380,10 @@ guest_run(struct guest *g)
 		ev_soon(g->door->ev, &g->task, read_more, g);
 		return;
 	}
+	if (g->wait == GUEST_LINGERS) {
+		linger(g);
+		return;
+	}
 	if (talk(g, io_input(g->io)) > 0)
 		io_resume(g->io);
 	if (g->wait == GUEST_HANDS_OVER && io_pending(g->io) == 0) {
@@ -384,10 +426,15 @@ read_more(void *arg)
 		ev_soon(g->door->ev, &g->task, read_more, g);
 }
 
-/* Neither the queue nor a file came in time. */
+/* Neither the queue nor a file came in time, or the peer does not close. */
 static void
 wait_over(struct guest *g)
 {
+	if (g->wait == GUEST_LINGERS) {
+		io_free(g->io);
+		guest_leave(g);
+		return;
+	}
 	if (g->wait == GUEST_WANTS_QUEUE) {
 		guest_submitted(g, 451);
 		return;
@@ -441,6 +488,10 @@ guest_dismiss(struct guest *g)
 	}
 	if (g->wait == GUEST_WANTS_QUEUE)
 		return;
+	if (g->wait == GUEST_LINGERS) {
+		wait_over(g);
+		return;
+	}
 	g->wait = GUEST_TALKS;
 	server_close(g->server, "4.3.2", "shutting down");
 	guest_run(g);

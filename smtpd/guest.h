@@ -31,7 +31,8 @@ enum guest_wait {
 	GUEST_TALKS,
 	GUEST_WANTS_FILE,  /* for a large body */
 	GUEST_WANTS_QUEUE, /* for the message to be durable */
-	GUEST_HANDS_OVER   /* for its last output, then the socket goes away */
+	GUEST_HANDS_OVER,  /* for its last output, then the socket goes away */
+	GUEST_LINGERS      /* for the peer to close; what comes is dropped */
 };
 
 struct guest {

@@ -350,6 +350,17 @@ def _(lab):
         true(not any(b"evil" in r for r in mail[1]), mail[:2])
 
 
+@case("who is sent away in the midst of much content reads why")
+def _(lab):
+    t = Talk()
+    t.codes("EHLO c.example", "MAIL FROM:<a@b.example>",
+            "RCPT TO:<ok@a.example>", "DATA")
+    t.sock.sendall(b"Subject: x\r\n\r\nbare\nLF\r\n" +
+                   (b"y" * 78 + b"\r\n") * 250000 + b".\r\n")
+    equal(t.reply()[:9], b"554 5.6.0")
+    equal(t.reply(), b"", "closed")
+
+
 @case("lines up to 64 KiB are kept, longer ones are refused")
 def _(lab):
     for size, code in ((998, b"250"), (5000, b"250"), (60000, b"250"),

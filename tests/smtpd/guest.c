@@ -8,7 +8,9 @@
 #include <sys/socket.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -271,7 +273,8 @@ say(const char *text)
 		if (n > 0) {
 			text += n;
 			len -= (size_t)n;
-		}
+		} else if (len > 0 && errno != EAGAIN)
+			len = 0; /* nobody reads it */
 		run_for(3);
 		n = read(d.fd, reply + got, sizeof reply - 1 - got);
 		got += n > 0 ? (size_t)n : 0;
@@ -422,6 +425,32 @@ half_closed(void)
 }
 
 static void
+lingering(void)
+{
+	t_case("who is sent away while sending still reads why: no reset");
+	begin("hostname relay.test\n");
+	come(NULL);
+	t_true(strstr(say(ENVELOPE "a\nb\r\n"), "\r\n554 5.6.0 ") != NULL);
+	t_int(d.door.count, 1);
+	t_str(say("more\r\n.\r\nNOOP\r\n"), "");
+	t_int(d.submits, 0);
+	t_int(write(d.fd, "and more", 8), 8);
+	run_for(5);
+	t_int(d.door.count, 1);
+	t_int(read(d.fd, d.body, sizeof d.body), 0);
+	(void)shutdown(d.fd, SHUT_WR);
+	run_for(5);
+	t_int(d.door.count, 0);
+	end();
+	t_case("nobody lingers who may not relay");
+	begin("hostname relay.test\n");
+	come("203.0.113.9");
+	t_true(strstr(say("a\nb\r\n"), "\r\n554 5.6.0 ") != NULL);
+	t_int(d.door.count, 0);
+	end();
+}
+
+static void
 control(void)
 {
 	t_case("a control request goes to the queue with its socket");
@@ -514,11 +543,13 @@ int
 main(void)
 {
 	log_init("test", open("/dev/null", O_WRONLY | O_CLOEXEC), false, false);
+	(void)signal(SIGPIPE, SIG_IGN);
 	accepted();
 	refused();
 	strangers();
 	large();
 	half_closed();
+	lingering();
 	control();
 	dismissed();
 	offline();
