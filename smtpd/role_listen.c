@@ -19,6 +19,7 @@
 #define LOCALS_KEPT 100                     /* of these: for the Unix socket */
 #define STRANGERS_MAX 500                   /* of these: who may not relay */
 #define GUESTS_PER_STRANGER 50              /* at once from one address */
+#define GUESTS_PER_CLIENT 500               /* the same, of who may relay */
 #define ACCEPTS_MAX 32                      /* in one turn */
 #define PAUSE_MS 1000                       /* when descriptors run out */
 #define SECOND_MS 1000
@@ -44,25 +45,29 @@ static struct listen {
 /* ---- accepting ---- */
 
 /*
- * Strangers: too many from one host, or in all? Half of the places are kept
- * for those who may relay.
+ * Too many from one host, or too many strangers in all? Half of the places are
+ * kept for those who may relay, and some of these for each other.
  */
 static bool
 is_crowd(const struct sockaddr *peer)
 {
 	const struct conf *conf = child_conf(role.door.child);
+	bool may_relay =
+	    netaddr_in(conf->relay_from.net, conf->relay_from.count, peer);
 	const struct guest *g;
 	unsigned same = 0, all = 0;
 
-	if (netaddr_in(conf->relay_from.net, conf->relay_from.count, peer))
+	if (may_relay && role.door.count < GUESTS_PER_CLIENT)
 		return false;
 	TAILQ_FOREACH(g, &role.door.guests, entry) {
-		if (g->may_relay)
+		if (g->is_local || g->may_relay != may_relay)
 			continue;
 		all++;
 		if (netaddr_same_host((const struct sockaddr *)&g->peer, peer))
 			same++;
 	}
+	if (may_relay)
+		return same >= GUESTS_PER_CLIENT;
 	return same >= GUESTS_PER_STRANGER || all >= STRANGERS_MAX;
 }
 

@@ -401,6 +401,9 @@ def _(lab):
             break
     equal(refused[:3], b"421", "%d sessions" % len(socks))
     equal(first.say("NOOP")[:3], b"250")
+    other = socket.create_connection(("127.0.0.1", 25), 20,
+                                     source_address=("127.0.0.2", 0))
+    equal(other.recv(200)[:3], b"220", "another client gets in")
     for sock in socks:
         sock.close()
     wait_until("room again", lambda: Talk().say("NOOP")[:3] == b"250")
