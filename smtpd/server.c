@@ -139,20 +139,27 @@ input_part(struct server *s, const char *bytes, size_t len)
 	if (len <= SERVER_LONG_MAX)
 		return 0;
 	s->phase = PHASE_SKIP;
-	return len;
+	return cr == NULL ? len : len - 1;
 }
 
 static size_t
 input_skip(struct server *s, const char *bytes, size_t len)
 {
-	const char *lf = memchr(bytes, '\n', len);
+	const char *lf = memchr(bytes, '\n', len), *cr;
+	size_t n = lf != NULL ? (size_t)(lf - bytes) + 1 : len;
 
-	/* What is passed over is bounded by the session's timeout. */
+	cr = memchr(bytes, '\r', n);
+	if (cr == NULL ? lf != NULL : cr + 1 != bytes + n - (lf != NULL)) {
+		server_smuggling(s);
+		return n;
+	}
+	/* What is passed over is bounded by the session's timeout; a CR waits
+	 * for what follows it. */
 	if (lf == NULL)
-		return len;
+		return cr == NULL ? n : n - 1;
 	s->phase = PHASE_COMMAND;
 	too_long(s);
-	return (size_t)(lf - bytes) + 1;
+	return n;
 }
 
 static void
