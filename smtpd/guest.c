@@ -348,6 +348,8 @@ talk(struct guest *g, struct buf *in)
 
 	while (serve(g))
 		;
+	/* What waited may have left meanwhile, and made room. */
+	send_output(g);
 	while (g->wait == GUEST_TALKS && buf_len(in) > 0) {
 		used = server_input(g->server, in->mem + in->start, buf_len(in),
 		    ev_now(g->door->ev));
@@ -390,7 +392,9 @@ guest_run(struct guest *g)
 		guest_hand_over(g);
 		return;
 	}
-	if (g->closed && g->wait == GUEST_TALKS)
+	/* Its output may wait, and input for that: this comes again then. */
+	if (g->closed && g->wait == GUEST_TALKS &&
+	    io_pending(g->io) < OUTPUT_HIGH)
 		server_eof(g->server);
 	if (server_need(g->server) == SERVER_ENDED)
 		finish(g);

@@ -425,6 +425,41 @@ half_closed(void)
 }
 
 static void
+unread(void)
+{
+	static char text[1 << 15];
+	struct buf in;
+	int i, size = 1;
+	ssize_t n = -1, last = 0;
+
+	t_case("... even if it reads none of them before");
+	begin("hostname relay.test\n");
+	come(NULL);
+	(void)setsockopt(io_fd(TAILQ_FIRST(&d.door.guests)->io), SOL_SOCKET,
+	    SO_SNDBUF, &size, sizeof size);
+	buf_init(&in, sizeof text);
+	buf_adds(&in, "HELO c\r\nMAIL FROM:<a@b.example>\r\n");
+	for (i = 0; i < 2600; i++)
+		buf_adds(&in,
+		    i % 190 == 0 ? "RCPT TO:<b@there.test>\r\n" : "HELP\r\n");
+	buf_adds(&in, "QUIT\r\n");
+	t_int(write(d.fd, buf_bytes(&in), buf_len(&in)),
+	    (long long)buf_len(&in));
+	(void)shutdown(d.fd, SHUT_WR);
+	run_for(20);
+	t_int(d.door.count, 1);
+	buf_clear(&in);
+	for (i = 0; i < 500 && n != 0; i++) {
+		run_for(1);
+		while ((n = read(d.fd, text, sizeof text)) > 0)
+			last = n;
+	}
+	t_int(d.door.count, 0);
+	t_true(last > 30 && memcmp(text + last - 9, "closing\r\n", 9) == 0);
+	end();
+}
+
+static void
 lingering(void)
 {
 	t_case("who is sent away while sending still reads why: no reset");
@@ -549,6 +584,7 @@ main(void)
 	strangers();
 	large();
 	half_closed();
+	unread();
 	lingering();
 	control();
 	dismissed();
