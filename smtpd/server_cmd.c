@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #define BATCH_RCPTS_MAX 10000 /* of a message in a transcript */
+#define UNIQUE_MAX 1000       /* recipients that another is compared with */
 
 /* ---- hello ---- */
 
@@ -95,6 +96,19 @@ struct adding {
 	int error;
 };
 
+/* Is the address among the first recipients? All would be too much work. */
+static bool
+is_there(const struct envelope *env, const char *address)
+{
+	size_t i;
+
+	for (i = 0; i < env->rcpt_count && i < UNIQUE_MAX; i++) {
+		if (strcmp(env->rcpts[i].address, address) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int
 add_rcpt(void *arg, const char *address)
 {
@@ -103,6 +117,8 @@ add_rcpt(void *arg, const char *address)
 		.orcpt = adding->rcpt->orcpt,
 		.notify = adding->rcpt->notify };
 
+	if (is_there(&adding->server->env, address))
+		return 0;
 	if (envelope_add(&adding->server->env, &r) == 0)
 		return 0;
 	adding->error = errno;
