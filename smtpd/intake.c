@@ -168,14 +168,39 @@ is_same(const struct intake *in, const struct intake_file *file)
 	    st.st_dev == file->dev && st.st_ino == file->ino;
 }
 
-static void
-set_aside(struct intake *in, const struct intake_file *file)
+static int
+take_away(const struct intake *in, const struct intake_file *file)
+{
+	if (unlinkat(in->folder, file->name, 0) == 0)
+		return 0;
+	complain(file->name, strerror(errno));
+	return -1;
+}
+
+static int
+set_aside(const struct intake *in, const struct intake_file *file)
 {
 	char name[INTAKE_NAME_SIZE + sizeof(REFUSED)];
+	int error;
 
 	snprintf(name, sizeof(name), "%s%s", REFUSED, file->name);
-	if (renameat(in->folder, file->name, in->folder, name) == -1)
-		complain(file->name, strerror(errno));
+	if (renameat(in->folder, file->name, in->folder, name) == 0)
+		return 0;
+	error = errno;
+	complain(file->name, strerror(error));
+	/* A name that its owner chose so: sendmail makes no such. */
+	if (error == ENAMETOOLONG || error == EISDIR)
+		return take_away(in, file);
+	return -1;
+}
+
+/* 0: the name is gone, or is to be tried again. */
+static int
+settle(const struct intake *in, const struct intake_file *file, uint32_t status)
+{
+	if (!is_same(in, file) || status / 100 == 4)
+		return 0;
+	return status < 300 ? take_away(in, file) : set_aside(in, file);
 }
 
 void
@@ -193,13 +218,10 @@ intake_done(struct intake *in, uint64_t number, uint32_t status,
 	log_int(&line, "status", status);
 	log_str(&line, "text", text);
 	log_end(&line);
-	if (is_same(in, file) && status >= 200 && status < 300) {
-		if (unlinkat(in->folder, file->name, 0) == -1)
-			complain(file->name, strerror(errno));
-	} else if (status >= 500 && is_same(in, file)) {
-		set_aside(in, file);
-	}
-	file->number = 0;
+	/* One that will not go keeps its place: given again, its mail would
+	 * be sent again, and so on without end. */
+	if (settle(in, file, status) == 0)
+		file->number = 0;
 }
 
 void

@@ -42,7 +42,7 @@ give(void *arg, uint64_t number, uid_t owner, int fd)
 static const char *
 path_of(const char *name)
 {
-	static char paths[2][128];
+	static char paths[2][512];
 	static unsigned turn;
 	char *path = paths[turn++ % 2];
 
@@ -113,6 +113,30 @@ test_taken(void)
 	t_true(is_there("refused-b"));
 	t_int(scan(), 0);
 	t_int(unlink(path_of("refused-b")), 0);
+}
+
+static void
+test_stubborn(void)
+{
+	char name[256];
+
+	t_case("a refused file that cannot be set aside does not come again");
+	t_row("a folder has the name");
+	make("c", "MAIL", 0600);
+	t_int(mkdir(path_of("refused-c"), 0700), 0);
+	t_int(scan(), 1);
+	intake_done(&in, given.number, 554, "no");
+	t_int(scan(), 0);
+	t_true(!is_there("c"));
+	t_int(rmdir(path_of("refused-c")), 0);
+	t_row("the name would be too long");
+	memset(name, 'n', sizeof name - 1);
+	name[sizeof name - 1] = '\0';
+	make(name, "MAIL", 0600);
+	t_int(scan(), 1);
+	intake_done(&in, given.number, 554, "no");
+	t_int(scan(), 0);
+	t_true(!is_there(name));
 }
 
 static void
@@ -251,6 +275,7 @@ main(void)
 	fd = open(path_of(""), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	intake_init(&in, fd);
 	test_taken();
+	test_stubborn();
 	test_swapped();
 	test_untrusted();
 	test_left();
