@@ -1,4 +1,4 @@
-#include "smtpd/base/tls.h"
+#include "smtpd/base/tls_part.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -15,33 +15,6 @@
 #define DEPTH_MAX 10         /* of a chain */
 /* Classical first: large post-quantum hellos hang some peers. */
 static char groups[] = "X25519:P-256:X448:P-521:P-384";
-
-struct tls_ctx {
-	SSL_CTX *ssl_ctx;
-	X509_STORE *store; /* the context's */
-	size_t roots;
-	unsigned refs;
-};
-
-struct tls {
-	SSL *ssl;
-	struct tls_ctx *ctx;
-	SSL_SESSION *session; /* the newest that the peer gave */
-	char *name;
-	bool dane;
-	bool wants_write;
-	char why[256];
-	struct tls_facts facts;
-};
-
-/* In DER: parsed, the certificates in it would take some ten times the room. */
-struct tls_session {
-	uint8_t *der;
-	int der_len;
-	struct tls_ctx *ctx;
-	char *name;
-	struct tls_facts facts;
-};
 
 /* ---- contexts ---- */
 
@@ -216,26 +189,6 @@ set_dane(struct tls *tls, const struct tls_target *target)
 }
 
 static bool
-may_resume(const struct tls *tls, const struct tls_session *s)
-{
-	return s != NULL && s->ctx == tls->ctx &&
-	    strcasecmp(s->name, tls->name) == 0 &&
-	    s->facts.dane_tried == tls->dane;
-}
-
-static bool
-resume(struct tls *tls, const struct tls_session *s)
-{
-	const unsigned char *der = s->der;
-	SSL_SESSION *session = d2i_SSL_SESSION(NULL, &der, s->der_len);
-	bool ok = session != NULL && SSL_set_session(tls->ssl, session) == 1;
-
-	SSL_SESSION_free(session);
-	tls->facts = s->facts;
-	return ok;
-}
-
-static bool
 set_up(struct tls *tls, const struct tls_target *target, int fd)
 {
 	if (SSL_set_fd(tls->ssl, fd) != 1)
@@ -248,7 +201,7 @@ set_up(struct tls *tls, const struct tls_target *target, int fd)
 	} else if (!is_address(target->name) &&
 	    SSL_set_tlsext_host_name(tls->ssl, tls->name) != 1)
 		return false;
-	return !may_resume(tls, target->resume) || resume(tls, target->resume);
+	return tls_session_offer(tls, target->resume);
 }
 
 struct tls *
@@ -562,37 +515,4 @@ tls_sha256(const void *bytes, size_t len, uint8_t digest[TLS_SHA256_SIZE])
 {
 	if (EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) != 1)
 		memset(digest, 0, TLS_SHA256_SIZE);
-}
-
-struct tls_session *
-tls_session_take(struct tls *tls)
-{
-	struct tls_session *s;
-
-	if (tls->session == NULL || !SSL_SESSION_is_resumable(tls->session) ||
-	    (s = calloc(1, sizeof(*s))) == NULL)
-		return NULL;
-	s->ctx = tls->ctx;
-	s->ctx->refs++;
-	s->facts = tls->facts;
-	s->name = strdup(tls->name);
-	s->der_len = i2d_SSL_SESSION(tls->session, &s->der);
-	SSL_SESSION_free(tls->session);
-	tls->session = NULL;
-	if (s->name == NULL || s->der_len <= 0) {
-		tls_session_free(s);
-		return NULL;
-	}
-	return s;
-}
-
-void
-tls_session_free(struct tls_session *s)
-{
-	if (s == NULL)
-		return;
-	OPENSSL_clear_free(s->der, s->der_len > 0 ? (size_t)s->der_len : 0);
-	tls_ctx_free(s->ctx);
-	free(s->name);
-	free(s);
 }
