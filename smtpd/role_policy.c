@@ -40,6 +40,7 @@ struct policy {
 	struct sockaddr_storage interface[SELF_MAX]; /* asked for once */
 	size_t interfaces;
 	bool dane_told;               /* that it is off */
+	bool unprobed;                /* no answer tells whether it is */
 	struct msg_policy_stats told; /* the figures last sent */
 };
 
@@ -158,7 +159,9 @@ on_probe(void *arg, const struct dns_answer *answer)
 {
 	struct policy *p = arg;
 
-	if (answer->status == DNS_FAILED || answer->status == DNS_TIMEOUT)
+	p->unprobed =
+	    answer->status == DNS_FAILED || answer->status == DNS_TIMEOUT;
+	if (p->unprobed)
 		ev_timer_set(p->ev, &p->probe, ev_now(p->ev) + PROBE_AGAIN_MS);
 	else if (!answer->secure)
 		tell_dane_off(p,
@@ -177,6 +180,19 @@ probe(void *arg)
 		tell_dane_off(p,
 		    "no resolver is on loopback or marked trusted, so what it"
 		    " says of DNSSEC cannot be believed");
+}
+
+/* Where the root cannot be asked for, what else is answered shows it. */
+static void
+note_answers(struct policy *p)
+{
+	struct dns_stats stats;
+
+	dns_stats(p->dns, &stats);
+	if (p->unprobed && stats.secure == 0)
+		tell_dane_off(p,
+		    "no answer of the resolver had the AD bit so far; mail"
+		    " still goes by certificates and MTA-STS");
 }
 
 /* ---- routes ---- */
@@ -268,6 +284,8 @@ on_route(void *arg, const struct route *r)
 	uint32_t hosts = r->status == ROUTE_OK ? (uint32_t)r->host_count : 0;
 	struct msg_route_end end = { .ask = q->ask };
 
+	if (r->status == ROUTE_OK)
+		note_answers(q->policy);
 	/* The process that asked may have died meanwhile. */
 	if (ipc != NULL) {
 		send_head(ipc, q->ask, r, hosts);

@@ -280,7 +280,7 @@ def _(lab):
     equal(said, [])
 
 
-def relay_dns(address, port=53, checks=True):
+def relay_dns(address, port=53, checks=True, root=True):
     """A resolver at this address: what it hears goes to the real one."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((address, port))
@@ -290,6 +290,9 @@ def relay_dns(address, port=53, checks=True):
             query, who = sock.recvfrom(4096)
             if not checks:  # CD: give me what does not validate as well
                 query = query[:3] + bytes([query[3] | 0x10]) + query[4:]
+            if query[12] == 0 and not root:  # REFUSED
+                sock.sendto(query[:2] + b"\x81\x85" + query[4:], who)
+                continue
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
                 out.settimeout(5)
                 try:
@@ -365,6 +368,21 @@ def _(lab):
     for name in ("plain", "wrong3"):
         scene.send(name)
         scene.event(name)
+    equal(len([l for l in lab.sealpostd.lines(mark) if "DANE" in l]), 1)
+
+
+@case("nor one that does not answer for the root")
+def _(lab):
+    sealpost("remove", "all", "--yes")
+    relay_dns("127.0.0.1", 5354, root=False)
+    mark = lab.sealpostd.mark()
+    equal(lab.sealpostd.stop(), 0)
+    lab.sealpostd.configure("resolver 127.0.0.1 port 5354\n" +
+                            table.scene.conf())
+    lab.sealpostd.start()
+    for name in ("plain", "wrong3"):
+        table.scene.send(name)
+        equal(table.scene.event(name)["auth"], "webpki")
     equal(len([l for l in lab.sealpostd.lines(mark) if "DANE" in l]), 1)
 
 
