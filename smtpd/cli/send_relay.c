@@ -18,7 +18,8 @@ struct relay {
 	char begin[BEGIN_SIZE]; /* of the current line */
 	size_t line_len;
 	bool last_cr;
-	bool exact; /* BDAT: bytes are counted, and left as they are */
+	bool begun; /* the first line is over */
+	bool exact; /* bytes are left as they are */
 };
 
 static int
@@ -58,6 +59,10 @@ mend_lines(struct relay *r, const char *bytes, size_t len, char *to)
 	size_t n = 0;
 
 	for (size_t i = 0; i < len; i++) {
+		if (bytes[i] == '\n' && !r->begun) {
+			r->begun = true;
+			r->exact = r->exact || r->last_cr;
+		}
 		if (bytes[i] == '\n' && !r->last_cr && !r->exact)
 			to[n++] = '\r';
 		to[n++] = bytes[i];

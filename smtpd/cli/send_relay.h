@@ -7,8 +7,10 @@
 
 /*
  * Carry bytes between "in", "out" and the daemon's socket "fd" until the
- * daemon ends the session. A line that ends in LF alone gets its CR; once a
- * BDAT command was seen, whose counts depend on every byte, no more.
+ * daemon ends the session. Where the first line ends in LF alone, so may all,
+ * and get their CR; until a BDAT command, whose counts depend on every byte.
+ * Where it ends in CRLF, a bare LF later on is no line end but smuggling
+ * (RFC 5321 2.3.8): it is left to the daemon, who refuses it.
  *
  * Returns 0, or -1 with errno.
  */

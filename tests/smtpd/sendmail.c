@@ -590,9 +590,11 @@ static const struct {
 	const char *want;
 } relays[] = {
 	{ "EHLO x\nQUIT\r\n", "EHLO x\r\nQUIT\r\n" },
-	{ "A\r\r\nB\n\n", "A\r\r\nB\r\n\r\n" },
+	{ "A\nB\r\r\nC\n\n", "A\r\nB\r\r\nC\r\n\r\n" },
 	{ "DATA\nx\n.\n", "DATA\r\nx\r\n.\r\n" },
-	{ "bdat 4 LAST\r\na\nb\n", "bdat 4 LAST\r\na\nb\n" },
+	{ "A\nbdat 4 LAST\r\na\nb\n", "A\r\nbdat 4 LAST\r\na\nb\n" },
+	/* No line may end here that did not end for who wrote it. */
+	{ "DATA\r\nx\n.\nMAIL\r\n.\r\n", "DATA\r\nx\n.\nMAIL\r\n.\r\n" },
 	{ "XBDAT\nx\n", "XBDAT\r\nx\r\n" },
 	{ "DATA\nBdata\nx\n.\n", "DATA\r\nBdata\r\nx\r\n.\r\n" },
 	{ "DATA\nBDATed\nx\n.\n", "DATA\r\nBDATed\r\nx\r\n.\r\n" },
@@ -606,7 +608,8 @@ smtp_is_carried(void)
 	int fds[2], pipes[2], in;
 	ssize_t n;
 
-	t_case("sendmail -bs: lines get their CR, but not behind BDAT");
+	t_case("sendmail -bs: lines get their CR, if the first needs it;"
+	       " not behind BDAT");
 	for (size_t i = 0; i < nitems(relays); i++) {
 		struct daemon d = { .len = 0 };
 
