@@ -137,6 +137,16 @@ add_listener(struct sockets *s, const struct conf_listen *l,
 	return 0;
 }
 
+/* The address is in use; perhaps by us, who cannot hold both at a time. */
+static const char *
+advice(const struct sockets *before)
+{
+	return before->count == 0
+	    ? " (does another mail server run?)"
+	    : " (does another mail server run? To go from one address of a"
+	      " port to all, or back, takes a restart)";
+}
+
 int
 sockets_open(struct sockets *s, const struct conf *conf, struct sockets *before,
     char why[SOCKETS_WHY_SIZE])
@@ -154,7 +164,7 @@ sockets_open(struct sockets *s, const struct conf *conf, struct sockets *before,
 	error = errno;
 	snprintf(why, SOCKETS_WHY_SIZE, "cannot listen on %s: %s%s",
 	    s->one[s->count].name, strerror(error),
-	    error == EADDRINUSE ? " (does another mail server run?)" : "");
+	    error == EADDRINUSE ? advice(before) : "");
 	give_back(s, before);
 	errno = error;
 	return -1;
