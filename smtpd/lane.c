@@ -263,10 +263,10 @@ fail_waiting(struct lane *lane, void (*fail)(struct lane *, struct lane_job *))
 }
 
 static bool
-may_refresh(const struct lane *lane)
+may_refresh(const struct lane *lane, int64_t after_ms)
 {
 	return lane->refreshed_ms == 0 ||
-	    lane_now(lane) - lane->refreshed_ms >= REFRESH_MS;
+	    lane_now(lane) - lane->refreshed_ms >= after_ms;
 }
 
 static void
@@ -293,7 +293,8 @@ ask_once_more(struct lane *lane)
 	const struct lane_plan *plan = lane->plan;
 	size_t i;
 
-	if (plan->route->mode != POLICY_ENFORCE || !may_refresh(lane))
+	if (plan->route->mode != POLICY_ENFORCE ||
+	    !may_refresh(lane, REFRESH_MS))
 		return false;
 	for (i = 0; i < plan->candidate_count; i++)
 		if (plan->candidate[i].kept != NULL &&
@@ -410,7 +411,8 @@ lane_add(struct lane *lane, struct lane_job *job, unsigned width)
 	job->to = xcalloc(job->rcpt_count + 1, sizeof(*job->to));
 	job->to_rcpt = xcalloc(job->rcpt_count + 1, sizeof(*job->to_rcpt));
 	TAILQ_INSERT_TAIL(&lane->jobs, job, entry);
-	if (job->recheck && may_refresh(lane))
+	/* Those that expire together share a look; each has had one. */
+	if (job->recheck && may_refresh(lane, LIFETIME_MIN))
 		lane->refresh = true;
 	lane_soon(lane);
 }

@@ -552,6 +552,44 @@ test_second_look(void)
 	mx_stop(mx);
 }
 
+static struct lane_route *
+enforce_route(struct mx *mx, const char *id, bool matches)
+{
+	struct lane_route *r = new_route();
+
+	r->mode = POLICY_ENFORCE;
+	strlcpy(r->policy_id, id, sizeof(r->policy_id));
+	add_host(r, "mx.test", mx)->matches = matches;
+	return r;
+}
+
+static void
+test_recheck(void)
+{
+	struct mx_conduct conduct = { .tls = good };
+	struct mx *mx = mx_start(1, 0, &conduct);
+
+	t_case("lane: before a bounce the policy is looked at anew, however "
+	       "lately a failure made us look (RFC 8461 5.1)");
+	open_world(world, LEVEL_REQUIRE, 100);
+	world->next[0] = enforce_route(mx, "1", false);
+	world->next[1] = enforce_route(mx, "1", false);
+	give(world, 1, 1);
+	finish(world);
+	t_int(count(world, OUTCOME_DEFERRED), 1);
+	t_int(world->refreshes, 1);
+	run_for(1100, stop_loop);
+	world->next[2] = enforce_route(mx, "2", true);
+	world->work[1].job.recheck = true;
+	give(world, 1, 1);
+	finish(world);
+	t_int(count(world, OUTCOME_DELIVERED), 1);
+	t_int(world->asked, 3);
+	t_int(world->refreshes, 2);
+	close_world(world);
+	mx_stop(mx);
+}
+
 static void
 test_route(void)
 {
@@ -754,6 +792,7 @@ main(void)
 	test_not_elsewhere();
 	test_defer();
 	test_second_look();
+	test_recheck();
 	test_route();
 	test_loop();
 	test_gone();
