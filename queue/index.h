@@ -43,6 +43,7 @@ struct dest {
 	unsigned turn;   /* jobs left in this turn */
 	uint8_t ring;    /* enum index_ring */
 	bool tls;        /* down for TLS or policy */
+	bool enforce;    /* a policy in mode enforce was in force then */
 	char reason[32]; /* why it is down */
 	char key[];
 };

@@ -305,10 +305,14 @@ judge_dest(struct spool *sp, struct job *job, enum rcpt_event event,
 			(void)snprintf(dest->reason, sizeof dest->reason, "%s",
 			    result->reason);
 			dest->tls = result->tls;
+			dest->enforce = result->enforce;
 		}
 	} else if (event == EVENT_DELIVERED ||
-	    result->scope == SCOPE_RECIPIENT || result->scope == SCOPE_MESSAGE)
+	    result->scope == SCOPE_RECIPIENT ||
+	    result->scope == SCOPE_MESSAGE) {
 		limit_worked(&dest->limit);
+		dest->enforce = false;
+	}
 	index_dest_down(&sp->index, dest, was_down);
 }
 

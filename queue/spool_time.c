@@ -112,6 +112,14 @@ spool_expire(struct spool *sp, const struct envelope *env, struct rcpt *r,
 	free(text);
 }
 
+/* Those in line may be held up by a policy that no attempt of theirs met. */
+static bool
+is_under_enforce(const struct rcpt *r)
+{
+	return (r->flags & RCPT_ENFORCE) != 0 ||
+	    (r->state == RCPT_READY && r->domain->dest->enforce);
+}
+
 /* Under an enforce policy a last attempt looks at the policy anew first
  * (RFC 8461 5.1). */
 static bool
@@ -120,7 +128,7 @@ try_once_more(struct spool *sp, struct rcpt *r)
 	struct dest *dest;
 	bool was_down;
 
-	if ((r->flags & RCPT_ENFORCE) == 0 || (r->flags & RCPT_FINAL) != 0)
+	if (!is_under_enforce(r) || (r->flags & RCPT_FINAL) != 0)
 		return false;
 	r->flags |= RCPT_FINAL;
 	dest = r->domain->dest;

@@ -272,6 +272,7 @@ box_answer(struct box *b, const struct spool_job *job, enum outcome outcome,
 	r.reply = outcome == OUTCOME_DELIVERED ? "250 ok" : "";
 	r.detail = "a detail";
 	r.tls = strcmp(reason, "certificate-expired") == 0;
+	r.enforce = strcmp(reason, "sts-mx-mismatch") == 0;
 	for (i = 0; i < job->rcpt_count; i++)
 		t_int(spool_result(b->sp, job->job, job->rcpts[i], &r, b->now),
 		    0);

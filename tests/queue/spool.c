@@ -347,6 +347,56 @@ expired(void)
 	box_clear(&b);
 }
 
+/* The next job is a last attempt, which fails as the former did. */
+static void
+fail_last(struct box *b)
+{
+	struct spool_job job;
+
+	t_int(spool_next(b->sp, b->now, false, &job), 1);
+	t_true(job.recheck);
+	box_answer(b, &job, OUTCOME_DEFERRED, SCOPE_DESTINATION,
+	    "sts-mx-mismatch");
+}
+
+static void
+last_attempt(void)
+{
+	struct spool_job job;
+	struct box b;
+
+	t_case("under enforce one more attempt looks at the policy anew before"
+	       " the bounce (RFC 8461 5.1)");
+	box_init(&b);
+	t_true(box_open(&b));
+	(void)box_mail(&b, "a@one.example", "b@two.example");
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	t_true(!job.recheck);
+	box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_DESTINATION,
+	    "sts-mx-mismatch");
+	/* These wait behind it, untried. */
+	(void)box_mail(&b, "a@one.example", "c@two.example");
+	(void)box_mail(&b, "a@one.example", "d@two.example");
+	t_int(spool_next(b.sp, b.now, false, &job), 0);
+	b.now = BOX_START + b.conf.expire_ms + 1000;
+	spool_tick(b.sp, b.now);
+	t_int(b.changes[EVENT_EXPIRED], 0);
+	fail_last(&b);
+	t_int(b.changes[EVENT_EXPIRED], 1);
+
+	t_case("... also for those that waited in line behind it");
+	b.now += 400000;
+	spool_tick(b.sp, b.now);
+	fail_last(&b);
+	t_int(b.changes[EVENT_EXPIRED], 2);
+
+	t_case("... for a while; then they have expired");
+	b.now += 300000;
+	spool_tick(b.sp, b.now);
+	t_int(b.changes[EVENT_EXPIRED], 3);
+	box_clear(&b);
+}
+
 static void
 orders(void)
 {
@@ -663,6 +713,7 @@ main(void)
 	thousand_dead();
 	turns();
 	expired();
+	last_attempt();
 	orders();
 	listed();
 	returned();
