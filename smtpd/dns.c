@@ -504,6 +504,14 @@ dns_ask(struct dns *d, const char *name, enum dns_type type, dns_cb *cb,
 	make_ready(d, q);
 }
 
+uint32_t
+dns_kept_s(struct dns *d, const char *name, enum dns_type type)
+{
+	const struct question *q = find(d, name, type);
+
+	return q != NULL && q->is_kept ? seconds_left(q) : 0;
+}
+
 void
 dns_stats(const struct dns *d, struct dns_stats *out)
 {

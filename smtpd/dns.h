@@ -51,6 +51,9 @@ void dns_ask(struct dns *, const char *name, enum dns_type type, dns_cb *cb,
 void dns_ask_fresh(struct dns *, const char *name, enum dns_type type,
     dns_cb *cb, void *arg);
 
+/* How many seconds more may the answer that is kept serve? 0: none is kept. */
+uint32_t dns_kept_s(struct dns *, const char *name, enum dns_type type);
+
 struct dns_stats {
 	uint64_t queries; /* sent */
 	uint64_t errors;  /* questions that got no answer */

@@ -193,11 +193,14 @@ judge_no_address(struct ask *a)
 static void
 set_lifetime(struct ask *a)
 {
-	uint64_t ms = (uint64_t)a->ttl_s * 1000;
 	time_t now = time(NULL);
+	uint64_t ms;
 
-	if (a->r.expires > now && (uint64_t)(a->r.expires - now) * 1000 < ms)
-		ms = (uint64_t)(a->r.expires - now) * 1000;
+	/* One with a max_age of 0 is over at once. */
+	if (a->r.expires != 0)
+		shorten(a,
+		    a->r.expires <= now ? 0 : (uint32_t)(a->r.expires - now));
+	ms = (uint64_t)a->ttl_s * 1000;
 	if (a->r.status != ROUTE_OK || a->r.mode == POLICY_UNKNOWN ||
 	    ms < LIFETIME_MIN_MS)
 		ms = LIFETIME_MIN_MS;
@@ -394,6 +397,8 @@ on_policy(void *arg, const struct discover_answer *answer)
 	r->source = answer->source;
 	r->fetched = answer->fetched;
 	r->expires = answer->expires;
+	/* A changed id is to be seen when the record's TTL ends. */
+	shorten(a, sts_txt_s(a->router->o.sts, r->policy_domain));
 	r->policy_trouble = answer->trouble;
 	strlcpy(r->policy_id, answer->id, sizeof(r->policy_id));
 	strlcpy(r->policy_detail, answer->detail, sizeof(r->policy_detail));

@@ -17,6 +17,7 @@
 #define FLUSH_AT_ONCE 128    /* files a turn: the loop must not stall */
 #define FLUSH_AGAIN_MS 60000 /* after an error */
 #define TICK_MAX_S 60
+#define TXT_NAME_SIZE (DNS_NAME_SIZE + 16)
 #define SLOW_MS 2000 /* that a message waits for TXT where a policy is known */
 
 /* Someone who asked. */
@@ -245,14 +246,20 @@ on_slow(void *arg)
 }
 
 static void
+txt_name(char name[TXT_NAME_SIZE], const char *domain)
+{
+	snprintf(name, TXT_NAME_SIZE, "_mta-sts.%s", domain);
+}
+
+static void
 ask_txt(struct sts *s, const char *domain, bool fresh)
 {
 	struct errand *e = new_errand(s, domain);
-	char name[DNS_NAME_SIZE + 16];
+	char name[TXT_NAME_SIZE];
 
 	ev_timer_init(&e->slow, on_slow, e);
 	ev_timer_set(s->ev, &e->slow, ev_now(s->ev) + SLOW_MS);
-	snprintf(name, sizeof(name), "_mta-sts.%s", domain);
+	txt_name(name, domain);
 	if (fresh)
 		dns_ask_fresh(s->dns, name, DNS_TXT, on_txt, e);
 	else
@@ -520,6 +527,15 @@ sts_ask(struct sts *s, const char *domain, enum discover_why why, sts_cb *cb,
 	if (discover_ask(s->discover, domain, why, time(NULL)) == -1)
 		log_die("no memory for a discovery");
 	wake(s);
+}
+
+uint32_t
+sts_txt_s(struct sts *s, const char *domain)
+{
+	char name[TXT_NAME_SIZE];
+
+	txt_name(name, domain);
+	return dns_kept_s(s->dns, name, DNS_TXT);
 }
 
 bool

@@ -52,6 +52,9 @@ typedef void sts_cb(void *arg, const struct discover_answer *answer);
 void sts_ask(struct sts *, const char *domain, enum discover_why, sts_cb *cb,
     void *arg);
 
+/* For how many seconds need what DNS said of "domain" not be asked again? */
+uint32_t sts_txt_s(struct sts *, const char *domain);
+
 /* Forget the domain's policy, logged; false if there was none. */
 bool sts_forget(struct sts *, const char *domain);
 void sts_peek(struct sts *, const char *domain, struct discover_answer *);

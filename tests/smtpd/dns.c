@@ -155,6 +155,8 @@ keeping(void)
 	t_int(ask(&w, "a.example", DNS_A, false), DNS_OK);
 	t_true(w.ttl_s < 60);
 	t_int(asked(&w, "a.example"), 2);
+	t_int(dns_kept_s(w.dns, "a.example", DNS_A), w.ttl_s);
+	t_int(dns_kept_s(w.dns, "short.example", DNS_A), 0);
 	t_case("negative answers are kept (RFC 2308)");
 	t_int(ask(&w, "no.example", DNS_A, false), DNS_NXDOMAIN);
 	t_int(ask(&w, "no.example", DNS_A, false), DNS_NXDOMAIN);

@@ -89,6 +89,13 @@ static const struct fakedns_row rows[] = {
 	{ "bare.example", DNS_MX, "10 mx.bare.example", 0, 900 },
 	{ "mx.bare.example", DNS_A, "192.0.2.32", 0, 900 },
 	{ "mx.bare.example", DNS_AAAA, "2001:db8::32", 0, 900 },
+	{ "_mta-sts.bare.example", DNS_TXT, "x", 0, 900 },
+	{ "brief.example", DNS_MX, "10 mx.bare.example", 0, 900 },
+	{ "_mta-sts.brief.example", DNS_TXT, "x", 0, 20 },
+	{ "dark.example", DNS_MX, "10 mx.bare.example", 0, 900 },
+	{ "_mta-sts.dark.example", DNS_TXT, NULL, FAKE_SERVFAIL, 0 },
+	{ "held.example", DNS_MX, "10 mx.bare.example", 0, 900 },
+	{ "_mta-sts.held.example", DNS_TXT, "x", 0, 900 },
 };
 
 struct world {
@@ -402,6 +409,19 @@ main(void)
 	t_case("\"no TLSA records\" is one of those answers (RFC 2308)");
 	ask(&w, "long.example");
 	t_true(w.lifetime_ms <= 60000);
+	t_case(
+	    "so is the TXT record: a changed id is to be seen (RFC 8461 3.3)");
+	ask(&w, "brief.example");
+	t_true(w.lifetime_ms >= 15000 && w.lifetime_ms <= 20000);
+	t_case("after a failure of it the next message asks again");
+	ask(&w, "dark.example");
+	t_int(w.lifetime_ms, 1000);
+	t_case("and no longer than the policy lives (RFC 8461 3.2)");
+	hold_policy(&w, "held.example",
+	    "version: STSv1\nmode: enforce\nmax_age: 100\n"
+	    "mx: mx.bare.example\n");
+	ask(&w, "held.example");
+	t_true(w.lifetime_ms >= 90000 && w.lifetime_ms <= 100000);
 	policies(&w);
 	t_case("a resolver that is silent ends in a deferral");
 	t_str(ask(&w, "mute.example"), "defer absent dns-error");
