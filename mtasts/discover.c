@@ -73,12 +73,9 @@ is_recent(time_t then, time_t now)
 
 /* A failed message may prompt a fetch, but not more than one in 5 minutes. */
 static bool
-may_prompt(const struct discover *d, const struct flight *w, time_t now)
+may_prompt(const struct flight *w, const struct cache_entry *e, time_t now)
 {
-	const struct cache_entry *e = cache_find(d->cache, w->domain);
-
-	return !is_recent(w->prompted, now) &&
-	    (e == NULL || !is_recent(e->fetched, now));
+	return !is_recent(w->prompted, now) && !is_recent(e->fetched, now);
 }
 
 static void
@@ -91,23 +88,28 @@ begin(struct discover *d, struct flight *w)
 	flight_todo(&d->flights, w, TODO_TXT);
 }
 
+/* Where no policy lives there is one only if TXT announces it (3.1): then
+ * there is nothing to force. */
 static void
 add_why(struct discover *d, struct flight *w, enum discover_why why, time_t now)
 {
+	const struct cache_entry *e = cache_find(d->cache, w->domain);
+
 	switch (why) {
 	case ASK_DELIVERY:
 		break;
 	case ASK_FAILED:
 		w->is_fresh = true;
-		if (may_prompt(d, w, now)) {
+		if (is_alive(e, now) && may_prompt(w, e, now)) {
 			w->is_forced = true;
 			w->prompted = now;
 		}
 		break;
 	case ASK_REFRESH:
 		w->is_fresh = true;
-		w->is_forced = true;
 		w->is_urgent = true;
+		if (is_alive(e, now))
+			w->is_forced = true;
 		break;
 	}
 }
@@ -182,7 +184,6 @@ discover_txt(struct discover *d, const char *domain, enum discover_txt status,
 {
 	struct flight *w = flight_find(&d->flights, domain);
 	const struct cache_entry *e = cache_find(d->cache, domain);
-	bool known = e != NULL && (e->damaged || e->fetched != 0);
 
 	if (w == NULL || w->state != FLIGHT_TXT)
 		return;
@@ -203,7 +204,7 @@ discover_txt(struct discover *d, const char *domain, enum discover_txt status,
 		break;
 	}
 	/* RFC 8461 10.2: who suppresses TXT must not stop a refresh. */
-	if (w->is_forced && known)
+	if (w->is_forced && e != NULL)
 		fetch_or_land(d, w, now);
 	else if (status == TXT_TROUBLE)
 		land_with(d, w, REASON_DNS_ERROR, text);

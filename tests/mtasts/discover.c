@@ -302,6 +302,14 @@ life(void)
 	t_case("expired and no longer announced: none");
 	ask(&w, ASK_DELIVERY);
 	t_str(no_txt(&w, TXT_NONE), "absent from none");
+	t_case("and no wish for a fetch brings it back (RFC 8461 3.1)");
+	w.now += 301;
+	ask(&w, ASK_FAILED);
+	t_str(no_txt(&w, TXT_NONE), "absent from none");
+	ask(&w, ASK_REFRESH);
+	t_str(no_txt(&w, TXT_NONE), "absent from none");
+	ask(&w, ASK_REFRESH);
+	t_str(no_txt(&w, TXT_TROUBLE), "absent from none (dns-error)");
 	t_case("a log line says once that it ran out");
 	discover_tick(w.d, w.now);
 	t_str(seen(&w), "note expired");
