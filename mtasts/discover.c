@@ -297,24 +297,30 @@ discover_failed(struct discover *d, const char *domain, enum reason reason,
 	land_with(d, w, reason, detail);
 }
 
-/* Begin a refresh of a living policy; what wants to be asked next, when? */
-static time_t
+/* Begin a refresh of a living policy if it is due. */
+static void
 tick_alive(struct discover *d, struct cache_entry *e, time_t now)
 {
 	struct flight *w;
 
-	if (refresh_is_idle(e, now))
-		return expires(e);
-	if (e->refresh > now)
-		return e->refresh < expires(e) ? e->refresh : expires(e);
+	if (refresh_is_idle(e, now) || e->refresh > now)
+		return;
 	w = flight_put(&d->flights, e->domain);
 	if (w == NULL || w->state != FLIGHT_IDLE)
-		return now + 1;
+		return;
 	w->is_fresh = true;
 	w->is_forced = true;
 	refresh_put_off(e, d->seed, now); /* until the outcome is known */
 	e->failures--;
 	begin(d, w);
+}
+
+/* When does a living policy want to be looked at again? */
+static time_t
+wakes(const struct cache_entry *e, time_t now)
+{
+	if (refresh_is_idle(e, now) || e->refresh > expires(e))
+		return expires(e);
 	return e->refresh;
 }
 
@@ -350,7 +356,8 @@ discover_tick(struct discover *d, time_t now)
 		/* Read from disk: due times are not kept there. */
 		if (e->refresh == 0)
 			refresh_schedule(e, d->seed);
-		at = tick_alive(d, e, now);
+		tick_alive(d, e, now);
+		at = wakes(e, now);
 		if (at < soonest)
 			soonest = at;
 	}

@@ -380,6 +380,17 @@ refreshes(void)
 	due = cache_find(w.cache, DOM)->refresh;
 	t_true(due <= T0 + 30 && due >= T0 + 23);
 	t_int(discover_tick(w.d, w.now), due);
+	t_case("and looked at when it ends, if it cannot be renewed");
+	w.now = due;
+	t_int(discover_tick(w.d, w.now), T0 + 60);
+	t_str(seen(&w), "txt!");
+	no_txt(&w, TXT_NONE);
+	failed(&w, REASON_STS_POLICY_FETCH_ERROR);
+	t_int(discover_tick(w.d, w.now), T0 + 60);
+	close_world(&w);
+
+	open_with(&w, SHORT);
+	due = cache_find(w.cache, DOM)->refresh;
 	t_case("but not for ever when nobody asks");
 	cache_find(w.cache, DOM)->used = due - 20 * 60 - 1;
 	w.now = due;
