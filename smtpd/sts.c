@@ -320,6 +320,8 @@ log_policy(struct log_line *line, const struct discover_answer *a)
 		return;
 	log_str(line, "policy_id", a->id);
 	log_int(line, "max_age", a->policy->max_age_s);
+	if (a->policy->max_age_capped)
+		log_str(line, "capped", "yes");
 	for (i = 0; i < a->policy->mx_count && i < 20; i++)
 		log_str(line, "mx", a->policy->mx[i]);
 }

@@ -342,6 +342,9 @@ def _(lab):
     equal((p["domain"], p["mode"], p["mx"], p["max_age"]),
           ("b-order" + T, "enforce", ["a.example"], 1))
     equal(results["b-cap"]["max_age"], 31557600)
+    for name, capped in (("b-cap", "yes"), ("b-order", None)):
+        noted = lab.sealpostd.events("policy-new", domain=name + T)
+        equal([e.get("capped") for e in noted], [capped], name)
     equal((results["b-none"]["mode"], results["b-none"]["mx"]), ("none", []))
     equal(results["b-dupmode"]["mode"], "enforce")
     equal(len(results["b-manymx"]["mx"]), 501)
