@@ -226,10 +226,48 @@ count_dirty(const struct cache *c)
 }
 
 static void
-set_clean(struct cache *c, struct cache_entry *e)
+move(struct entry_list *from, struct entry_list *to, struct cache_entry *e)
 {
-	TAILQ_REMOVE(&c->dirty, e, dirty);
-	e->is_dirty = false;
+	TAILQ_REMOVE(from, e, dirty);
+	TAILQ_INSERT_TAIL(to, e, dirty);
+}
+
+/* Up to "max" entries under their temporary names: those are moved to "turn",
+ * others wait behind the rest. 0, or an error's number. */
+static int
+write_turn(struct cache *c, struct entry_list *turn, int max)
+{
+	struct entry_list *to;
+	struct cache_entry *e;
+	int error = 0;
+
+	while (max-- > 0 && (e = TAILQ_FIRST(&c->dirty)) != NULL) {
+		to = turn;
+		if (write_new(c, e) == -1) {
+			error = errno;
+			to = &c->dirty;
+		}
+		move(&c->dirty, to, e);
+	}
+	return error;
+}
+
+/* Put them in place. What has failed, or "fails" already, waits again. */
+static int
+rename_turn(struct cache *c, struct entry_list *turn, bool fails)
+{
+	struct cache_entry *e, *next;
+	int error = 0;
+
+	TAILQ_FOREACH_SAFE(e, turn, dirty, next) {
+		if (!fails && rename_new(c, e) == 0) {
+			e->is_dirty = false;
+			continue;
+		}
+		error = errno;
+		move(turn, &c->dirty, e);
+	}
+	return error;
 }
 
 /* Written, then synced with one call for all of them, then in place: a name
@@ -237,29 +275,17 @@ set_clean(struct cache *c, struct cache_entry *e)
 int
 cache_flush(struct cache *c, int max)
 {
-	struct cache_entry *e;
-	int count = 0, i;
+	struct entry_list turn = TAILQ_HEAD_INITIALIZER(turn);
+	int count = count_dirty(c), error, again;
 
-	TAILQ_FOREACH(e, &c->dirty, dirty) {
-		if (count == max)
-			break;
-		if (write_new(c, e) == -1)
-			return -1;
-		count++;
-	}
 	if (count == 0)
 		return 0;
-	if (syncfs(c->dirfd) == -1)
-		return -1;
-	for (i = 0; i < count; i++) {
-		e = TAILQ_FIRST(&c->dirty);
-		if (rename_new(c, e) == -1)
-			return -1;
-		set_clean(c, e);
-	}
-	if (fsync(c->dirfd) == -1)
-		return -1;
-	return count_dirty(c);
+	error = write_turn(c, &turn, max < count ? max : count);
+	again = rename_turn(c, &turn, syncfs(c->dirfd) == -1);
+	if (again == 0 && fsync(c->dirfd) == -1)
+		again = errno;
+	errno = again != 0 ? again : error;
+	return errno != 0 ? -1 : count_dirty(c);
 }
 
 static void

@@ -91,7 +91,7 @@ void cache_drop(struct cache *, struct cache_entry *);
  * folder for all.
  *
  * returns  how many are still to be written; -1 with errno where writing
- *          failed: those stay to be written
+ *          some failed: those stay to be written, after all others
  */
 int cache_flush(struct cache *, int max);
 

@@ -193,6 +193,33 @@ hostile_files(int dirfd)
 }
 
 static void
+in_the_way(int dirfd)
+{
+	struct cache *c = load(dirfd);
+
+	t_case("a file that cannot be written does not keep others from it");
+	t_int(mkdirat(dirfd, "a.example", 0700), 0);
+	t_int(mkdirat(dirfd, "~b.example", 0700), 0);
+	put(c, "a.example", T0);
+	put(c, "b.example", T0);
+	put(c, "c.example", T0);
+	put(c, "d.example", T0);
+	t_int(cache_flush(c, 3), -1);
+	t_int(errno, EISDIR);
+	t_int(cache_flush(c, 1), 2);
+	t_int(cache_flush(c, 3), -1);
+	t_int(unlinkat(dirfd, "a.example", AT_REMOVEDIR), 0);
+	t_int(unlinkat(dirfd, "~b.example", AT_REMOVEDIR), 0);
+	t_int(cache_flush(c, 3), 0);
+	cache_free(c);
+	c = load(dirfd);
+	t_int(cache_count(c), 4);
+	while (cache_first(c) != NULL)
+		cache_drop(c, cache_first(c));
+	cache_free(c);
+}
+
+static void
 bounds(int dirfd)
 {
 	struct cache *c = cache_new(CACHE_WRITE, dirfd, 3);
@@ -311,6 +338,7 @@ main(void)
 	round_trip(dirfd);
 	damage(dirfd);
 	hostile_files(dirfd);
+	in_the_way(dirfd);
 	bounds(dirfd);
 	large_ones(dirfd);
 	reading_only(dirfd);
