@@ -163,8 +163,7 @@ land_with(struct discover *d, struct flight *w, enum reason trouble,
 static bool
 is_barred(const struct flight *w, time_t now)
 {
-	return !w->is_urgent && is_recent(w->fail_at, now) &&
-	    strcmp(w->fail_id, w->id) == 0;
+	return !w->is_urgent && is_recent(flight_barred(w), now);
 }
 
 static void
@@ -285,7 +284,7 @@ discover_failed(struct discover *d, const char *domain, enum reason reason,
 
 	if (w == NULL || w->state != FLIGHT_FETCH)
 		return;
-	strlcpy(w->fail_id, w->id, sizeof(w->fail_id));
+	flight_bar(w, now);
 	strlcpy(w->fail_detail, detail, sizeof(w->fail_detail));
 	w->fail = reason;
 	w->fail_at = now;
@@ -493,8 +492,10 @@ discover_forget(struct discover *d, const char *domain)
 	struct cache_entry *e = cache_find(d->cache, domain);
 	struct flight *w = flight_find(&d->flights, domain);
 
-	if (w != NULL)
+	if (w != NULL) {
 		w->fail_at = 0;
+		memset(w->bars, 0, sizeof(w->bars));
+	}
 	if (e == NULL)
 		return false;
 	cache_drop(d->cache, e);

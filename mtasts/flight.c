@@ -94,6 +94,35 @@ flight_put(struct flights *t, const char *domain)
 	return w;
 }
 
+/* Where the flight's id is barred, or "none". */
+static size_t
+find_bar(const struct flight *w, size_t none)
+{
+	size_t i;
+
+	for (i = 0; i < FLIGHT_BARS; i++)
+		if (w->bars[i].at != 0 && strcmp(w->bars[i].id, w->id) == 0)
+			return i;
+	return none;
+}
+
+void
+flight_bar(struct flight *w, time_t now)
+{
+	memmove(&w->bars[1], &w->bars[0],
+	    find_bar(w, FLIGHT_BARS - 1) * sizeof(w->bars[0]));
+	strlcpy(w->bars[0].id, w->id, sizeof(w->bars[0].id));
+	w->bars[0].at = now;
+}
+
+time_t
+flight_barred(const struct flight *w)
+{
+	size_t i = find_bar(w, FLIGHT_BARS);
+
+	return i == FLIGHT_BARS ? 0 : w->bars[i].at;
+}
+
 static void
 list(struct flights *t, struct flight *w)
 {

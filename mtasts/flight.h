@@ -18,12 +18,19 @@
 
 #define FLIGHT_MAX 20000 /* domains with something to remember */
 #define FLIGHT_DETAIL_SIZE 256
+#define FLIGHT_BARS 4 /* name servers out of step announce several ids */
 
 enum flight_state { FLIGHT_IDLE, FLIGHT_TXT, FLIGHT_FETCH };
 
 #define TODO_TXT 1U
 #define TODO_FETCH 2U
 #define TODO_ANSWER 4U
+
+/* An id whose fetch failed: not again for a while. */
+struct flight_bar {
+	char id[STS_ID_SIZE];
+	time_t at; /* 0: none */
+};
 
 struct flight {
 	char domain[HOST_SIZE];
@@ -39,8 +46,8 @@ struct flight {
 	char id[STS_ID_SIZE]; /* that the fetch under way is for */
 	enum reason trouble;  /* of this flight */
 	char detail[FLIGHT_DETAIL_SIZE];
-	char fail_id[STS_ID_SIZE]; /* of the last fetch that failed */
-	time_t fail_at;            /* 0: no failure to remember */
+	struct flight_bar bars[FLIGHT_BARS]; /* the latest first */
+	time_t fail_at; /* of the last fetch that failed; 0: none, or past */
 	enum reason fail;
 	char fail_detail[FLIGHT_DETAIL_SIZE];
 	time_t prompted; /* last fetch that a failed message prompted */
@@ -66,6 +73,11 @@ void flights_clear(struct flights *);
 struct flight *flight_find(struct flights *, const char *domain);
 /* Made, idle, if need be; an old idle one may go for it. NULL: no memory. */
 struct flight *flight_put(struct flights *, const char *domain);
+
+/* The fetch for the flight's id has failed. */
+void flight_bar(struct flight *, time_t now);
+/* When it last failed; 0: not that one knows of. */
+time_t flight_barred(const struct flight *);
 
 /* Add to what is to be done (TODO_*), or to be noted (a discover_note). */
 void flight_todo(struct flights *, struct flight *, unsigned what);

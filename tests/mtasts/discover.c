@@ -220,6 +220,16 @@ five_minutes(void)
 	ask(&w, ASK_DELIVERY);
 	t_str(txt(&w, "2"), "fetch");
 	failed(&w, REASON_STS_POLICY_FETCH_ERROR);
+	t_case("each id has its own five minutes (RFC 8461 3.3)");
+	w.now -= 298;
+	ask(&w, ASK_DELIVERY);
+	t_str(txt(&w, "1"), "absent from none (sts-policy-fetch-error)");
+	w.now += 299;
+	ask(&w, ASK_DELIVERY);
+	t_str(txt(&w, "1"), "fetch");
+	failed(&w, REASON_STS_POLICY_FETCH_ERROR);
+	ask(&w, ASK_DELIVERY);
+	t_str(txt(&w, "2"), "absent from none (sts-policy-fetch-error)");
 	t_case("after five minutes the same id is tried again");
 	w.now += 300;
 	ask(&w, ASK_DELIVERY);
