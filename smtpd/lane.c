@@ -286,24 +286,47 @@ ask(struct lane *lane)
 	o->ops->ask(o->arg, lane, refresh);
 }
 
+/* Is it TLS or policy that rules a host, or the whole route, out? */
+static bool
+fails_by_policy(const struct lane_plan *plan)
+{
+	size_t i;
+
+	if (plan->route->status == ROUTE_DEFER)
+		return reason_is_tls(plan->route->reason);
+	for (i = 0; i < plan->candidate_count; i++)
+		if (plan->candidate[i].kept != NULL &&
+		    reason_is_tls(plan->candidate[i].kept->trouble.reason))
+			return true;
+	return false;
+}
+
 /* Under an enforced policy no host would do: has it changed meanwhile? */
 static bool
 ask_once_more(struct lane *lane)
 {
-	const struct lane_plan *plan = lane->plan;
-	size_t i;
-
-	if (plan->route->mode != POLICY_ENFORCE ||
-	    !may_refresh(lane, REFRESH_MS))
-		return false;
-	for (i = 0; i < plan->candidate_count; i++)
-		if (plan->candidate[i].kept != NULL &&
-		    reason_is_tls(plan->candidate[i].kept->trouble.reason))
-			break;
-	if (i == plan->candidate_count)
+	if (lane->plan->route->mode != POLICY_ENFORCE ||
+	    !may_refresh(lane, REFRESH_MS) || !fails_by_policy(lane->plan))
 		return false;
 	lane->second_look = lane->refresh = true;
 	ask(lane);
+	return true;
+}
+
+static void
+fail_all(struct lane *lane)
+{
+	fail_waiting(lane,
+	    lane->plan->route->status == ROUTE_OK ? lane_fail_everywhere
+						  : lane_fail_route);
+}
+
+bool
+lane_give_up(struct lane *lane)
+{
+	if (ask_once_more(lane))
+		return false;
+	fail_all(lane);
 	return true;
 }
 
@@ -326,12 +349,10 @@ run(void *arg)
 		ask(lane);
 		return;
 	}
-	if (lane->plan->route->status != ROUTE_OK) {
-		fail_waiting(lane, lane_fail_route);
+	if (lane->plan->route->status == ROUTE_OK)
+		lane_walk(lane);
+	else if (lane_give_up(lane))
 		lane_soon(lane);
-		return;
-	}
-	lane_walk(lane);
 }
 
 void
@@ -339,15 +360,6 @@ lane_soon(struct lane *lane)
 {
 	if (!lane->freed)
 		ev_soon(lane->pool->options.setup->ev, &lane->run, run, lane);
-}
-
-bool
-lane_give_up(struct lane *lane)
-{
-	if (ask_once_more(lane))
-		return false;
-	fail_waiting(lane, lane_fail_everywhere);
-	return true;
 }
 
 void
@@ -366,7 +378,7 @@ lane_answer(struct lane *lane, struct lane_route *route)
 	if (second_look)
 		lane->walk_began_ms = 0;
 	if (second_look && same_policy(plan->route, route))
-		fail_waiting(lane, lane_fail_everywhere);
+		fail_all(lane);
 	if (!second_look && plan != NULL && same_route(plan->route, route)) {
 		prolong(plan, route, lane_now(lane));
 		lane_route_free(route);

@@ -564,6 +564,43 @@ enforce_route(struct mx *mx, const char *id, bool matches)
 }
 
 static void
+test_forged(void)
+{
+	struct mx_conduct conduct = { .tls = good };
+	struct mx *mx = mx_start(1, 0, &conduct);
+	int i;
+
+	t_case("lane: a second look also where no forged MX has an address "
+	       "(RFC 8461 5.1)");
+	open_world(world, LEVEL_REQUIRE, 100);
+	for (i = 0; i < 2; i++) {
+		world->next[i] = new_route();
+		world->next[i]->mode = POLICY_ENFORCE;
+		world->next[i]->status = ROUTE_DEFER;
+		world->next[i]->reason = REASON_STS_MX_MISMATCH;
+	}
+	give(world, 1, 1);
+	finish(world);
+	t_int(count(world, OUTCOME_DEFERRED), 1);
+	t_str(reason_word(world->work[0].seen[0].reason), "sts-mx-mismatch");
+	t_int(world->asked, 2);
+	t_int(world->refreshes, 1);
+	close_world(world);
+
+	open_world(world, LEVEL_REQUIRE, 100);
+	world->next[0] = new_route();
+	world->next[0]->mode = POLICY_ENFORCE;
+	world->next[0]->status = ROUTE_DEFER;
+	world->next[0]->reason = REASON_STS_MX_MISMATCH;
+	world->next[1] = enforce_route(mx, "2", true);
+	give(world, 1, 1);
+	finish(world);
+	t_int(count(world, OUTCOME_DELIVERED), 1);
+	close_world(world);
+	mx_stop(mx);
+}
+
+static void
 test_recheck(void)
 {
 	struct mx_conduct conduct = { .tls = good };
@@ -793,6 +830,7 @@ main(void)
 	test_defer();
 	test_second_look();
 	test_recheck();
+	test_forged();
 	test_route();
 	test_loop();
 	test_gone();
