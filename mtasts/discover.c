@@ -100,6 +100,7 @@ add_why(struct discover *d, struct flight *w, enum discover_why why, time_t now)
 		break;
 	case ASK_FAILED:
 		w->is_fresh = true;
+		w->is_patient = true;
 		if (is_alive(e, now) && may_prompt(w, e, now)) {
 			w->is_forced = true;
 			w->prompted = now;
@@ -107,6 +108,7 @@ add_why(struct discover *d, struct flight *w, enum discover_why why, time_t now)
 		break;
 	case ASK_REFRESH:
 		w->is_fresh = true;
+		w->is_patient = true;
 		w->is_urgent = true;
 		if (is_alive(e, now))
 			w->is_forced = true;
@@ -143,6 +145,7 @@ static void
 land(struct discover *d, struct flight *w)
 {
 	w->state = FLIGHT_IDLE;
+	w->is_patient = false;
 	w->is_fresh = false;
 	w->is_forced = false;
 	w->is_urgent = false;
@@ -216,8 +219,8 @@ discover_slow(struct discover *d, const char *domain, time_t now)
 {
 	struct flight *w = flight_find(&d->flights, domain);
 
-	if (w != NULL && w->state == FLIGHT_TXT && w->is_awaited &&
-	    !w->is_fresh && is_alive(cache_find(d->cache, domain), now))
+	if (w != NULL && w->state != FLIGHT_IDLE && w->is_awaited &&
+	    !w->is_patient && is_alive(cache_find(d->cache, domain), now))
 		flight_todo(&d->flights, w, TODO_ANSWER);
 }
 

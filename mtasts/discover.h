@@ -100,9 +100,9 @@ void discover_txt(struct discover *, const char *domain, enum discover_txt,
     const char *text, time_t now);
 
 /*
- * The look-up of TXT takes long: who waits is answered with the policy held,
- * if one lives, and the look-up goes on. One asked for after a failure (5.1)
- * or by the administrator is waited for.
+ * TXT or the fetch takes long: who waits is answered with the policy held, if
+ * one lives, and the look-up goes on. One asked for after a failure (5.1) or
+ * by the administrator is waited for.
  */
 void discover_slow(struct discover *, const char *domain, time_t now);
 

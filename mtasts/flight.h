@@ -38,6 +38,7 @@ struct flight {
 	unsigned todo;  /* TODO_*: actions not yet taken */
 	unsigned notes; /* bit per discover_note, not yet taken */
 	bool is_awaited;
+	bool is_patient;      /* who asked wants to know the end of it */
 	bool is_fresh;        /* pass over cached DNS */
 	bool is_forced;       /* fetch whatever TXT says */
 	bool is_urgent;       /* five minutes or not */

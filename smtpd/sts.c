@@ -17,8 +17,7 @@
 #define FLUSH_AT_ONCE 128    /* files a turn: the loop must not stall */
 #define FLUSH_AGAIN_MS 60000 /* after an error */
 #define TICK_MAX_S 60
-#define TXT_NAME_SIZE (DNS_NAME_SIZE + 16)
-#define SLOW_MS 2000 /* that a message waits for TXT where a policy is known */
+#define SLOW_MS 2000 /* that a message waits where a policy is known */
 
 /* Someone who asked. */
 struct asker {
@@ -33,7 +32,7 @@ TAILQ_HEAD(askers, asker);
 struct errand {
 	LIST_ENTRY(errand) entry;
 	struct sts *sts;
-	struct ev_timer slow; /* of TXT */
+	struct ev_timer slow;
 	char domain[HOST_SIZE];
 };
 
@@ -100,6 +99,17 @@ hook_trust(void *arg, void *ssl_ctx, const char *host)
 
 /* ---- the two look-ups of a discovery ---- */
 
+/* It is not back yet; others may have asked since the last time. */
+static void
+on_slow(void *arg)
+{
+	struct errand *e = arg;
+
+	discover_slow(e->sts->discover, e->domain, time(NULL));
+	wake(e->sts);
+	ev_timer_set(e->sts->ev, &e->slow, ev_now(e->sts->ev) + SLOW_MS);
+}
+
 static struct errand *
 new_errand(struct sts *s, const char *domain)
 {
@@ -108,6 +118,20 @@ new_errand(struct sts *s, const char *domain)
 	e->sts = s;
 	strlcpy(e->domain, domain, sizeof(e->domain));
 	LIST_INSERT_HEAD(&s->errands, e, entry);
+	ev_timer_init(&e->slow, on_slow, e);
+	ev_timer_set(s->ev, &e->slow, ev_now(s->ev) + SLOW_MS);
+	return e;
+}
+
+/* NULL: none is under way for the domain. */
+static struct errand *
+find_errand(struct sts *s, const char *domain)
+{
+	struct errand *e;
+
+	LIST_FOREACH(e, &s->errands, entry)
+		if (strcmp(e->domain, domain) == 0)
+			break;
 	return e;
 }
 
@@ -184,6 +208,7 @@ static void
 on_fetched(void *arg, const char *domain, const struct fetch_result *r)
 {
 	struct sts *s = arg;
+	struct errand *e = find_errand(s, domain);
 	struct sts_body body = { .text = r->body, .len = r->len };
 
 	if (r->reason == REASON_NONE) {
@@ -194,6 +219,8 @@ on_fetched(void *arg, const char *domain, const struct fetch_result *r)
 		discover_failed(s->discover, domain, r->reason, r->detail,
 		    time(NULL));
 	}
+	if (e != NULL)
+		end_errand(e);
 	tick_in_time(s, domain);
 	wake(s);
 }
@@ -226,40 +253,23 @@ on_addresses(void *arg, const struct host_addrs *h)
 {
 	struct errand *e = arg;
 
-	if (h->count == 0)
-		fail_address(e, h);
-	else if (fetch_start(e->sts->loop.fetch, e->domain, h->addr,
-		     h->count) == -1)
+	/* The errand is over when on_fetched() is called. */
+	if (h->count > 0 &&
+	    fetch_start(e->sts->loop.fetch, e->domain, h->addr, h->count) == -1)
 		log_die("no memory for a policy fetch");
+	if (h->count > 0)
+		return;
+	fail_address(e, h);
 	end_errand(e);
-}
-
-/* TXT is not here yet; others may have asked since the last time. */
-static void
-on_slow(void *arg)
-{
-	struct errand *e = arg;
-
-	discover_slow(e->sts->discover, e->domain, time(NULL));
-	wake(e->sts);
-	ev_timer_set(e->sts->ev, &e->slow, ev_now(e->sts->ev) + SLOW_MS);
-}
-
-static void
-txt_name(char name[TXT_NAME_SIZE], const char *domain)
-{
-	snprintf(name, TXT_NAME_SIZE, "_mta-sts.%s", domain);
 }
 
 static void
 ask_txt(struct sts *s, const char *domain, bool fresh)
 {
 	struct errand *e = new_errand(s, domain);
-	char name[TXT_NAME_SIZE];
+	char name[DNS_NAME_SIZE + 16];
 
-	ev_timer_init(&e->slow, on_slow, e);
-	ev_timer_set(s->ev, &e->slow, ev_now(s->ev) + SLOW_MS);
-	txt_name(name, domain);
+	snprintf(name, sizeof(name), "_mta-sts.%s", domain);
 	if (fresh)
 		dns_ask_fresh(s->dns, name, DNS_TXT, on_txt, e);
 	else
@@ -534,9 +544,11 @@ sts_ask(struct sts *s, const char *domain, enum discover_why why, sts_cb *cb,
 uint32_t
 sts_txt_s(struct sts *s, const char *domain)
 {
-	char name[TXT_NAME_SIZE];
+	char name[DNS_NAME_SIZE + 16];
 
-	txt_name(name, domain);
+	if (find_errand(s, domain) != NULL)
+		return 0;
+	snprintf(name, sizeof(name), "_mta-sts.%s", domain);
 	return dns_kept_s(s->dns, name, DNS_TXT);
 }
 

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 from check import case, equal, main, true
 from daemon import SPOOL, queue, sealpost
 from lab import Lab
+from policyhost import silent
 from scene import Host, Scene, policy_text
 from space import put, wait_until
 
@@ -148,6 +149,7 @@ def start(lab):
                   mx=["10 mx." + name + T + "."])
     scene.add("zero", policy=former("zero", 0), hosts=[Host("mx")])
     scene.add("quick", policy=former("quick", 2), hosts=[Host("mx")])
+    scene.add("hang", policy=former("hang"), hosts=[Host("mx")])
     scene.start()
     scene.send_all()
     for name in scene.all:
@@ -201,7 +203,7 @@ def _(lab):
     done = sealpost("policies", "--json")
     listed = [json.loads(l) for l in done.out.splitlines()]
     equal(sorted(l["domain"] for l in listed if l["domain"] not in (
-        "zero" + T, "quick" + T)), sorted(r[0] + T for r in rows))
+        "zero" + T, "quick" + T, "hang" + T)), sorted(r[0] + T for r in rows))
 
 
 @case("max_age 0 serves once, and is fetched for the next message")
@@ -210,6 +212,19 @@ def _(lab):
     scene.send("zero")
     equal(scene.event("zero")["policy"], "enforce")
     true(len(scene.web.fetches("zero" + T)) <= before + 1, "one fetch")
+
+
+@case("a new id, and a policy host that hangs: mail does not wait for it")
+def _(lab):
+    scene.web.answer("hang" + T, script=silent)
+    scene.publish("hang", [NEXT])
+    wait_until("the fetch", lambda: [
+        scene.send("hang"), time.sleep(0.2),
+        len(scene.web.fetches("hang" + T)) == 2][2])
+    began = time.monotonic()
+    scene.send("hang")
+    equal(scene.event("hang")["policy"], "enforce")
+    true(time.monotonic() - began < 8, "the policy held serves")
 
 
 @case("a policy is refreshed before it ends, without mail")

@@ -268,6 +268,23 @@ cache_holds(void)
 	t_str(slow(&w), "enforce from cache");
 	t_str(slow(&w), "");
 	t_str(no_txt(&w, TXT_TROUBLE), "");
+	t_case(
+	    "nor while a changed id is followed by a fetch that hangs (3.3)");
+	ask(&w, ASK_DELIVERY);
+	t_str(slow(&w), "enforce from cache");
+	ask(&w, ASK_DELIVERY);
+	t_str(txt(&w, "2"), "fetch");
+	t_str(slow(&w), "enforce from cache");
+	t_str(slow(&w), "");
+	ask(&w, ASK_DELIVERY);
+	t_str(slow(&w), "enforce from cache");
+	t_case("and whoever waits gets the new policy when it comes");
+	ask(&w, ASK_DELIVERY);
+	t_str(body(&w, ENFORCE), "note refreshed, enforce from fetched");
+	ask(&w, ASK_DELIVERY);
+	t_str(txt(&w, "1"), "fetch");
+	body(&w, ENFORCE);
+	w.now += 1000;
 	t_case("but before a bounce TXT is waited for (RFC 8461 5.1)");
 	ask(&w, ASK_FAILED);
 	t_str(slow(&w), "");
