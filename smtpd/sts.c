@@ -12,6 +12,7 @@
 #include "mtasts/record.h"
 #include "smtpd/base/log.h"
 #include "smtpd/fetch_loop.h"
+#include "smtpd/sts_log.h"
 
 #define FLUSH_MS 100         /* after a change, before it is written */
 #define FLUSH_AT_ONCE 128    /* files a turn: the loop must not stall */
@@ -321,50 +322,6 @@ tell_askers(struct sts *s, const char *domain,
 }
 
 static void
-log_policy(struct log_line *line, const struct discover_answer *a)
-{
-	size_t i;
-
-	log_str(line, "policy", mode_word(a->mode));
-	if (a->policy == NULL)
-		return;
-	log_str(line, "policy_id", a->id);
-	log_int(line, "max_age", a->policy->max_age_s);
-	if (a->policy->max_age_capped)
-		log_str(line, "capped", "yes");
-	for (i = 0; i < a->policy->mx_count && i < 20; i++)
-		log_str(line, "mx", a->policy->mx[i]);
-}
-
-static void
-log_note_of(struct sts *s, const struct discover_action *action)
-{
-	static const enum log_priority priorities[NOTE_COUNT] = {
-		[NOTE_NEW] = LOG_PRI_INFO,
-		[NOTE_CHANGED] = LOG_PRI_NOTICE,
-		[NOTE_REFRESHED] = LOG_PRI_INFO,
-		[NOTE_REFUSED] = LOG_PRI_WARNING,
-		[NOTE_EXPIRED] = LOG_PRI_WARNING,
-		[NOTE_DAMAGED] = LOG_PRI_WARNING,
-		[NOTE_CLOCK] = LOG_PRI_WARNING,
-	};
-	struct log_line line;
-	char event[32];
-
-	if (s->options.quiet)
-		return;
-	snprintf(event, sizeof(event), "policy-%s", note_word(action->note));
-	log_begin(&line, priorities[action->note], event);
-	log_str(&line, "domain", action->domain);
-	log_policy(&line, &action->answer);
-	if (action->note == NOTE_REFUSED) {
-		log_str(&line, "reason", reason_word(action->answer.trouble));
-		log_str(&line, "detail", action->answer.detail);
-	}
-	log_end(&line);
-}
-
-static void
 begin_flush(struct sts *s)
 {
 	if (!s->flush.armed && s->options.kind == CACHE_WRITE)
@@ -388,7 +345,8 @@ run(struct sts *s)
 			tell_askers(s, a.domain, &a.answer);
 			break;
 		case DISCOVER_NOTE:
-			log_note_of(s, &a);
+			if (!s->options.quiet)
+				sts_log(&a);
 			begin_flush(s);
 			break;
 		}

@@ -418,6 +418,54 @@ hurry(struct world *w)
 	w->sts = patient;
 }
 
+/* How the log heard that the renewal of a policy in this mode failed. */
+static const char *
+alarm_of(struct world *w, enum policy_mode mode, char line[256])
+{
+	struct sts_options so = { CACHE_MEMORY, -1, false, &w->allow, 0 };
+	struct cache_entry *e;
+	struct sts *quiet = w->sts;
+	const char *why;
+	ssize_t n;
+	int log[2];
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, log) == -1)
+		abort();
+	log_init("test", log[0], true, false);
+	w->sts = sts_new(w->ev, w->dns, &so);
+	sts_trust(w->sts, w->tls);
+	e = cache_put(sts_cache(w->sts), "closed.example");
+	t_int(policy_parse(&e->policy, BODY, strlen(BODY), &why), 0);
+	e->policy.mode = mode;
+	e->fetched = time(NULL) - 400;
+	w->left = 1;
+	sts_ask(w->sts, "closed.example", ASK_FAILED, on_answer, w);
+	ev_run(w->ev);
+	n = recv(log[1], line, 255, 0);
+	line[n < 0 ? 0 : n] = '\0';
+	sts_free(w->sts);
+	w->sts = quiet;
+	log_init("test", 2, false, false);
+	close(log[0]);
+	close(log[1]);
+	return line;
+}
+
+static void
+alarms(struct world *w)
+{
+	char line[256];
+
+	t_case("a policy that cannot be renewed is warned of (RFC 8461 10.2)");
+	t_true(strstr(alarm_of(w, POLICY_ENFORCE, line), "policy-refused") !=
+	    NULL);
+	t_int(strncmp(line, "<20>", 4), 0);
+	t_case("but not where its owner is about to end it (RFC 8461 8.3)");
+	t_true(
+	    strstr(alarm_of(w, POLICY_NONE, line), "policy-refused") != NULL);
+	t_int(strncmp(line, "<22>", 4), 0);
+}
+
 static void
 herd(struct world *w)
 {
@@ -575,6 +623,7 @@ main(void)
 	others(&w);
 	mute(&w);
 	hurry(&w);
+	alarms(&w);
 	herd(&w);
 	crowd(&w);
 	queue_up();
