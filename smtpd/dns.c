@@ -459,6 +459,23 @@ is_under_way(const struct question *q)
 }
 
 void
+dns_retire(struct dns *d)
+{
+	struct question *q;
+
+	if (d == NULL)
+		return;
+	RB_FOREACH(q, question_tree, &d->tree)
+		if (is_under_way(q))
+			settle(q,
+			    no_answer(q, DNS_FAILED,
+				"its resolver is in use no more"));
+	while ((q = TAILQ_FIRST(&d->ready)) != NULL)
+		tell(d, q);
+	dns_free(d);
+}
+
+void
 dns_ask_fresh(struct dns *d, const char *name, enum dns_type type, dns_cb *cb,
     void *arg)
 {

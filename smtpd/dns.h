@@ -40,6 +40,9 @@ struct dns *dns_new(struct ev *, const struct dns_server *, size_t count,
     const char **why);
 /* Callbacks of queries under way are not called any more. */
 void dns_free(struct dns *);
+/* The same, but every question under way fails first. They must not ask here
+ * again. */
+void dns_retire(struct dns *);
 
 /*
  * Ask for the records of "type" at "name" (no final dot). "cb" is called

@@ -360,7 +360,7 @@ on_retire(void *arg)
 {
 	struct policy *p = arg;
 
-	dns_free(p->retired);
+	dns_retire(p->retired);
 	p->retired = NULL;
 }
 
@@ -381,15 +381,15 @@ start(struct child *child)
 static void
 use_servers(struct policy *p)
 {
-	if (p->retired != NULL) {
-		ev_timer_del(p->ev, &p->retire);
-		dns_free(p->retired);
-	}
+	struct dns *former = p->retired;
+
 	p->retired = p->dns;
 	ev_timer_set(p->ev, &p->retire, ev_now(p->ev) + RETIRE_MS);
 	p->dns = open_dns(p);
 	router_use_dns(p->router, p->dns);
 	sts_use_dns(p->sts, p->dns);
+	/* Whoever still waits there may ask anew, of the others. */
+	dns_retire(former);
 	p->dane_told = false;
 	probe(p);
 }

@@ -251,6 +251,28 @@ transport(void)
 }
 
 static void
+retiring(void)
+{
+	struct ev_timer timer = { 0 };
+	struct world w;
+
+	open_world(&w, 2, "127.0.0.1");
+	t_case("resolvers out of use leave no question without an answer");
+	w.wanted = 9;
+	dns_ask(w.dns, "a.example", DNS_A, on_answer, &w);
+	ev_timer_init(&timer, (void (*)(void *))ev_stop, w.ev);
+	ev_timer_set(w.ev, &timer, ev_now(w.ev) + 100);
+	ev_run(w.ev);
+	dns_ask(w.dns, "a.example", DNS_A, on_answer, &w);
+	dns_ask(w.dns, "none.example", DNS_A, on_answer, &w);
+	dns_retire(w.dns);
+	t_int(w.answers, 3);
+	t_int(w.status, DNS_FAILED);
+	w.dns = NULL;
+	close_world(&w);
+}
+
+static void
 belief(void)
 {
 	struct dns_server servers[2];
@@ -283,6 +305,7 @@ main(void)
 	keeping();
 	large();
 	transport();
+	retiring();
 	belief();
 	return t_done();
 }
