@@ -50,6 +50,14 @@ is_alive(const struct cache_entry *e, time_t now)
 	return e != NULL && !e->damaged && e->fetched != 0 && now < expires(e);
 }
 
+/* What was read from disk: due times are not kept there. */
+static void
+schedule(const struct discover *d, struct cache_entry *e)
+{
+	if (e != NULL && !e->damaged && e->fetched != 0 && e->refresh == 0)
+		refresh_schedule(e, d->seed);
+}
+
 /* The clock was set back: what was fetched "later" is still good. */
 static void
 check_clock(struct discover *d, struct flight *w, time_t now)
@@ -125,6 +133,7 @@ discover_ask(struct discover *d, const char *domain, enum discover_why why,
 
 	if (w == NULL)
 		return -1;
+	schedule(d, e);
 	if (e != NULL)
 		cache_use(d->cache, e, now);
 	check_clock(d, w, now);
@@ -355,9 +364,7 @@ discover_tick(struct discover *d, time_t now)
 			tick_dead(d, e, now);
 			continue;
 		}
-		/* Read from disk: due times are not kept there. */
-		if (e->refresh == 0)
-			refresh_schedule(e, d->seed);
+		schedule(d, e);
 		tick_alive(d, e, now);
 		at = wakes(e, now);
 		if (at < soonest)
@@ -407,9 +414,10 @@ void
 discover_peek(struct discover *d, const char *domain, struct discover_answer *a,
     time_t now)
 {
-	const struct cache_entry *e = cache_find(d->cache, domain);
+	struct cache_entry *e = cache_find(d->cache, domain);
 	const struct flight *w = flight_find(&d->flights, domain);
 
+	schedule(d, e);
 	compose(d, NULL, a, now);
 	if (w != NULL && w->fail_at != 0) {
 		a->trouble = w->fail;

@@ -520,6 +520,14 @@ odds(void)
 	discover_peek(w.d, DOM, &a, w.now);
 	t_int(a.mode, POLICY_ENFORCE);
 	t_str(a.id, "1");
+	t_case("a policy just read from disk knows when it is renewed");
+	cache_find(w.cache, DOM)->refresh = 0;
+	discover_peek(w.d, DOM, &a, w.now);
+	t_true(a.refresh > a.fetched && a.refresh < a.expires);
+	cache_find(w.cache, DOM)->refresh = 0;
+	ask(&w, ASK_DELIVERY);
+	txt(&w, "1");
+	t_true(w.answer.refresh == a.refresh);
 	t_case("a policy is forgotten on command");
 	t_true(discover_forget(w.d, DOM));
 	t_true(!discover_forget(w.d, DOM));
