@@ -79,13 +79,6 @@ is_recent(time_t then, time_t now)
 	return then != 0 && then <= now && now - then < DISCOVER_RETRY_S;
 }
 
-/* A failed message may prompt a fetch, but not more than one in 5 minutes. */
-static bool
-may_prompt(const struct flight *w, const struct cache_entry *e, time_t now)
-{
-	return !is_recent(w->prompted, now) && !is_recent(e->fetched, now);
-}
-
 static void
 begin(struct discover *d, struct flight *w)
 {
@@ -109,7 +102,8 @@ add_why(struct discover *d, struct flight *w, enum discover_why why, time_t now)
 	case ASK_FAILED:
 		w->is_fresh = true;
 		w->is_patient = true;
-		if (is_alive(e, now) && may_prompt(w, e, now)) {
+		/* A failure may prompt a fetch, but not two in 5 minutes. */
+		if (is_alive(e, now) && !is_recent(w->prompted, now)) {
 			w->is_forced = true;
 			w->prompted = now;
 		}

@@ -66,23 +66,25 @@ make_candidates(struct lane_plan *plan)
 
 /* The route was told, perhaps once more. */
 static void
-prolong(struct lane_plan *plan, const struct lane_route *route, int64_t now)
+prolong(const struct lane *lane, struct lane_plan *plan,
+    const struct lane_route *route)
 {
 	uint32_t lifetime = route->lifetime_ms;
 
-	plan->expires_ms =
-	    now + (lifetime < LIFETIME_MIN ? LIFETIME_MIN : lifetime);
+	plan->expires_ms = lane_now(lane) +
+	    (lifetime < LIFETIME_MIN ? LIFETIME_MIN : lifetime);
+	plan->is_news = route->policy_fetched >= lane->asked_s;
 	plan->route->policy_fetched = route->policy_fetched;
 }
 
 static struct lane_plan *
-plan_new(struct lane_route *route, int64_t now)
+plan_new(const struct lane *lane, struct lane_route *route)
 {
 	struct lane_plan *plan = xcalloc(1, sizeof(*plan));
 
 	plan->refs = 1;
 	plan->route = route;
-	prolong(plan, route, now);
+	prolong(lane, plan, route);
 	make_candidates(plan);
 	return plan;
 }
@@ -279,6 +281,7 @@ ask(struct lane *lane)
 		return;
 	lane->asking = true;
 	lane->asked_refresh = refresh;
+	lane->asked_s = o->now();
 	lane->refresh = false;
 	if (refresh)
 		lane->refreshed_ms = lane_now(lane);
@@ -301,12 +304,17 @@ fails_by_policy(const struct lane_plan *plan)
 	return false;
 }
 
-/* Under an enforced policy no host would do: has it changed meanwhile? */
+/* Under an enforced policy no host would do: has it changed meanwhile? One
+ * that was fetched for this very attempt has not. */
 static bool
 ask_once_more(struct lane *lane)
 {
-	if (lane->plan->route->mode != POLICY_ENFORCE ||
-	    !may_refresh(lane, REFRESH_MS) || !fails_by_policy(lane->plan))
+	struct lane_plan *plan = lane->plan;
+	bool is_news = plan->is_news;
+
+	plan->is_news = false;
+	if (plan->route->mode != POLICY_ENFORCE || is_news ||
+	    !may_refresh(lane, REFRESH_MS) || !fails_by_policy(plan))
 		return false;
 	lane->second_look = lane->refresh = true;
 	ask(lane);
@@ -380,11 +388,11 @@ lane_answer(struct lane *lane, struct lane_route *route)
 	if (second_look && same_policy(plan->route, route))
 		fail_all(lane);
 	if (!second_look && plan != NULL && same_route(plan->route, route)) {
-		prolong(plan, route, lane_now(lane));
+		prolong(lane, plan, route);
 		lane_route_free(route);
 		return;
 	}
-	use_plan(lane, plan_new(route, lane_now(lane)));
+	use_plan(lane, plan_new(lane, route));
 }
 
 void

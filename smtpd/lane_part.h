@@ -28,6 +28,7 @@ struct lane_plan {
 	struct candidate *candidate;
 	size_t candidate_count;
 	int64_t expires_ms;
+	bool is_news; /* its policy was fetched for the attempt under way */
 };
 
 /* A session of the lane. */
@@ -77,6 +78,7 @@ struct lane {
 	struct lane_plan *plan;
 	bool asking;
 	bool asked_refresh;
+	int64_t asked_s;          /* wall clock */
 	struct ev_timer patience; /* for the answer */
 	bool refresh;             /* the next question is to look anew */
 	bool second_look; /* the question under way is the last resort */

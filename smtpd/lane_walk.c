@@ -347,6 +347,7 @@ on_session(void *arg, struct session *s, enum session_event event)
 	switch (event) {
 	case SESSION_READY:
 		b->ready = true;
+		b->plan->is_news = false;
 		lane_pace_opened(b);
 		lane_resume_keep(b);
 		if (b->plan == b->lane->plan) {

@@ -110,9 +110,9 @@ row("cert", "a new id, the host's certificate is nobody's", HOLDS,
 row("cutoff", "TXT gone, host down", HOLDS, txt=(), body=503)
 row("new", "a new id, a new policy", NEW, txt=(NEXT,), body="new")
 row("none", "a new id, mode none (8.3)", NONE, txt=(NEXT,), body="none")
-row("sameid", "a new policy behind the same id waits", HOLDS, body="new")
-row("fail", "but a failing message asks for it, after five minutes (5.1)",
-    NEW, body="new", edit=OLD)
+row("sameid", "a new policy behind the same id: who fails asks for it (5.1)",
+    NEW, body="new")
+row("fail", "also for an old policy", NEW, body="new", edit=OLD)
 row("failgone", "even where TXT is gone", NEW, txt=(), body="new", edit=OLD)
 row("dead", "expired, TXT gone: it ends", ABSENT, txt=(),
     edit=aged(11 * DAY))

@@ -438,15 +438,19 @@ failed_messages(void)
 	struct world w;
 
 	open_with(&w, ENFORCE);
-	t_case("a failure right after the fetch prompts none (RFC 8461 5.1)");
+	t_case("a failure prompts a fetch, id or no id (RFC 8461 5.1)");
 	w.now += 60;
 	t_str(ask(&w, ASK_FAILED), "txt!");
+	t_str(txt(&w, "1"), "fetch");
+	body(&w, ENFORCE);
+	t_case("at most once in five minutes");
+	t_str(ask(&w, ASK_FAILED), "txt!");
 	t_str(txt(&w, "1"), "enforce from cache");
-	t_case("but a changed id does");
+	t_case("but for a changed id");
 	ask(&w, ASK_FAILED);
 	t_str(txt(&w, "2"), "fetch");
 	t_str(body(&w, ENFORCE), "note refreshed, enforce from fetched");
-	t_case("later a failure prompts a fetch, id or no id (RFC 8461 5.1)");
+	t_case("then again, TXT or no TXT");
 	w.now += 301;
 	ask(&w, ASK_FAILED);
 	t_str(no_txt(&w, TXT_NONE), "fetch");

@@ -522,36 +522,6 @@ test_defer(void)
 	mx_stop(mx);
 }
 
-static void
-test_second_look(void)
-{
-	struct mx_conduct conduct = { .tls = good };
-	struct mx *mx = mx_start(1, 0, &conduct);
-
-	t_case("lane: a policy that changed meanwhile is followed at once "
-	       "(RFC 8461 5.1)");
-	open_world(world, LEVEL_REQUIRE, 100);
-	world->next[0] = new_route();
-	world->next[0]->mode = POLICY_ENFORCE;
-	strlcpy(world->next[0]->policy_id, "1", 33);
-	add_host(world->next[0], "mx.test", mx)->matches = false;
-	world->next[1] = new_route();
-	world->next[1]->mode = POLICY_ENFORCE;
-	strlcpy(world->next[1]->policy_id, "2", 33);
-	world->next[1]->policy_fetched = 1795492800;
-	add_host(world->next[1], "mx.test", mx)->matches = true;
-	give(world, 1, 1);
-	finish(world);
-	t_int(count(world, OUTCOME_DELIVERED), 1);
-	t_int(world->work[0].seen[0].auth, AUTH_MTA_STS);
-	t_int(world->work[0].seen[0].level, LEVEL_REQUIRE);
-	t_int(world->work[0].seen[0].policy_fetched, 1795492800);
-	t_int(world->asked, 2);
-	t_int(world->refreshes, 1);
-	close_world(world);
-	mx_stop(mx);
-}
-
 static struct lane_route *
 enforce_route(struct mx *mx, const char *id, bool matches)
 {
@@ -563,56 +533,82 @@ enforce_route(struct mx *mx, const char *id, bool matches)
 	return r;
 }
 
+/* One message for a lane that is told these routes. */
 static void
-test_forged(void)
+send_one(struct lane_route *first, struct lane_route *second)
 {
-	struct mx_conduct conduct = { .tls = good };
-	struct mx *mx = mx_start(1, 0, &conduct);
-	int i;
-
-	t_case("lane: a second look also where no forged MX has an address "
-	       "(RFC 8461 5.1)");
 	open_world(world, LEVEL_REQUIRE, 100);
-	for (i = 0; i < 2; i++) {
-		world->next[i] = new_route();
-		world->next[i]->mode = POLICY_ENFORCE;
-		world->next[i]->status = ROUTE_DEFER;
-		world->next[i]->reason = REASON_STS_MX_MISMATCH;
-	}
+	world->next[0] = first;
+	world->next[1] = second;
 	give(world, 1, 1);
 	finish(world);
-	t_int(count(world, OUTCOME_DEFERRED), 1);
-	t_str(reason_word(world->work[0].seen[0].reason), "sts-mx-mismatch");
+}
+
+static void
+test_second_look(struct mx *mx)
+{
+	struct lane_route *r;
+
+	t_case("lane: a policy that changed meanwhile is followed at once "
+	       "(RFC 8461 5.1)");
+	r = enforce_route(mx, "2", true);
+	r->policy_fetched = 1795492800;
+	send_one(enforce_route(mx, "1", false), r);
+	t_int(count(world, OUTCOME_DELIVERED), 1);
+	t_int(world->work[0].seen[0].auth, AUTH_MTA_STS);
+	t_int(world->work[0].seen[0].level, LEVEL_REQUIRE);
+	t_int(world->work[0].seen[0].policy_fetched, 1795492800);
 	t_int(world->asked, 2);
 	t_int(world->refreshes, 1);
 	close_world(world);
 
-	open_world(world, LEVEL_REQUIRE, 100);
-	world->next[0] = new_route();
-	world->next[0]->mode = POLICY_ENFORCE;
-	world->next[0]->status = ROUTE_DEFER;
-	world->next[0]->reason = REASON_STS_MX_MISMATCH;
-	world->next[1] = enforce_route(mx, "2", true);
+	t_case("lane: a policy fetched for this very attempt has not changed, "
+	       "but may have at the next");
+	r = enforce_route(mx, "1", false);
+	r->policy_fetched = wall_clock();
+	send_one(r, NULL);
+	t_int(world->asked, 1);
+	world->next[1] = enforce_route(mx, "1", true);
+	world->next[1]->policy_sha256[0] = 1;
 	give(world, 1, 1);
 	finish(world);
 	t_int(count(world, OUTCOME_DELIVERED), 1);
+	t_int(world->asked, 2);
 	close_world(world);
-	mx_stop(mx);
+}
+
+static struct lane_route *
+forged_route(void)
+{
+	struct lane_route *r = new_route();
+
+	r->mode = POLICY_ENFORCE;
+	r->status = ROUTE_DEFER;
+	r->reason = REASON_STS_MX_MISMATCH;
+	return r;
 }
 
 static void
-test_recheck(void)
+test_forged(struct mx *mx)
 {
-	struct mx_conduct conduct = { .tls = good };
-	struct mx *mx = mx_start(1, 0, &conduct);
+	t_case("lane: a second look also where no forged MX has an address "
+	       "(RFC 8461 5.1)");
+	send_one(forged_route(), forged_route());
+	t_str(reason_word(world->work[0].seen[0].reason), "sts-mx-mismatch");
+	t_int(world->refreshes, 1);
+	close_world(world);
 
+	send_one(forged_route(), enforce_route(mx, "2", true));
+	t_int(count(world, OUTCOME_DELIVERED), 1);
+	close_world(world);
+}
+
+static void
+test_recheck(struct mx *mx)
+{
 	t_case("lane: before a bounce the policy is looked at anew, however "
 	       "lately a failure made us look (RFC 8461 5.1)");
-	open_world(world, LEVEL_REQUIRE, 100);
-	world->next[0] = enforce_route(mx, "1", false);
-	world->next[1] = enforce_route(mx, "1", false);
-	give(world, 1, 1);
-	finish(world);
+	send_one(enforce_route(mx, "1", false), enforce_route(mx, "1", false));
 	t_int(count(world, OUTCOME_DEFERRED), 1);
 	t_int(world->refreshes, 1);
 	run_for(1100, stop_loop);
@@ -621,15 +617,27 @@ test_recheck(void)
 	give(world, 1, 1);
 	finish(world);
 	t_int(count(world, OUTCOME_DELIVERED), 1);
-	t_int(world->asked, 3);
 	t_int(world->refreshes, 2);
 	close_world(world);
+}
+
+static void
+test_looks(void)
+{
+	struct mx_conduct conduct = { .tls = good };
+	struct mx *mx = mx_start(1, 0, &conduct);
+
+	test_second_look(mx);
+	test_recheck(mx);
+	test_forged(mx);
 	mx_stop(mx);
 }
 
 static void
 test_route(void)
 {
+	struct lane_route *r;
+
 	t_case("lane: no route: each job is deferred or bounced as it says");
 	open_world(world, LEVEL_REQUIRE, 100);
 	world->next[0] = new_route();
@@ -642,33 +650,26 @@ test_route(void)
 	t_str(world->work[0].seen[0].dsn, "5.1.10");
 	close_world(world);
 
-	open_world(world, LEVEL_REQUIRE, 100);
-	world->next[0] = new_route();
-	world->next[0]->status = ROUTE_DEFER;
-	world->next[0]->reason = REASON_DNS_ERROR;
-	strlcpy(world->next[0]->detail, "SERVFAIL", 100);
-	give(world, 1, 1);
-	finish(world);
+	r = new_route();
+	r->status = ROUTE_DEFER;
+	r->reason = REASON_DNS_ERROR;
+	strlcpy(r->detail, "SERVFAIL", 100);
+	send_one(r, NULL);
 	t_int(count(world, OUTCOME_DEFERRED), 1);
 	t_str(world->work[0].seen[0].detail, "SERVFAIL");
 	close_world(world);
 
 	t_case("lane: hosts without an address are told");
-	open_world(world, LEVEL_REQUIRE, 100);
-	world->next[0] = new_route();
-	add_host(world->next[0], "mx.test", NULL)->addr_count = 0;
-	world->next[0]->host[0].error = REASON_DNS_ERROR;
-	give(world, 1, 1);
-	finish(world);
+	r = new_route();
+	add_host(r, "mx.test", NULL)->addr_count = 0;
+	r->host[0].error = REASON_DNS_ERROR;
+	send_one(r, NULL);
 	t_int(count(world, OUTCOME_DEFERRED), 1);
 	t_str(world->work[0].seen[0].detail, "mx.test: it has no address");
 	close_world(world);
 
 	t_case("lane: a route without hosts defers");
-	open_world(world, LEVEL_REQUIRE, 100);
-	world->next[0] = new_route();
-	give(world, 1, 1);
-	finish(world);
+	send_one(new_route(), NULL);
 	t_int(count(world, OUTCOME_DEFERRED), 1);
 	close_world(world);
 
@@ -686,6 +687,7 @@ test_route(void)
 static void
 test_loop(void)
 {
+	struct lane_route *r;
 	struct mx_conduct conduct = { .tls = good };
 	struct mx *mx = mx_start(1, 0, &conduct);
 	struct sockaddr_in sin = mx_address(mx);
@@ -695,23 +697,19 @@ test_loop(void)
 	setup.own = &own;
 	setup.own_count = 1;
 	t_case("lane: ourselves as the best host bounces (5.4.6)");
-	open_world(world, LEVEL_REQUIRE, 100);
-	world->next[0] = new_route();
-	add_host(world->next[0], "mx.test", mx);
-	add_host(world->next[0], "mx2.test", NULL);
-	give(world, 1, 1);
-	finish(world);
+	r = new_route();
+	add_host(r, "mx.test", mx);
+	add_host(r, "mx2.test", NULL);
+	send_one(r, NULL);
 	t_int(count(world, OUTCOME_BOUNCED), 1);
 	t_str(world->work[0].seen[0].dsn, "5.4.6");
 	close_world(world);
 
 	t_case("lane: ourselves behind another host only ends the list");
-	open_world(world, LEVEL_REQUIRE, 100);
-	world->next[0] = new_route();
-	add_host(world->next[0], "mx2.test", NULL);
-	add_host(world->next[0], "mx.test", mx);
-	give(world, 1, 1);
-	finish(world);
+	r = new_route();
+	add_host(r, "mx2.test", NULL);
+	add_host(r, "mx.test", mx);
+	send_one(r, NULL);
 	t_int(count(world, OUTCOME_DEFERRED), 1);
 	t_str(reason_word(world->work[0].seen[0].reason), "connect-failed");
 	close_world(world);
@@ -780,16 +778,15 @@ test_limit(void)
 static void
 test_again(void)
 {
+	struct lane_route *r;
 	struct mx_conduct conduct = { .tls = bad };
 	struct mx *mx = mx_start(1, 0, &conduct);
 	struct sockaddr_in sin = mx_address(mx);
 
 	t_case("lane: once the attack is over the same route serves");
-	open_world(world, LEVEL_REQUIRE, 100);
-	world->next[0] = new_route();
-	add_host(world->next[0], "mx.test", mx);
-	give(world, 1, 1);
-	finish(world);
+	r = new_route();
+	add_host(r, "mx.test", mx);
+	send_one(r, NULL);
 	t_int(count(world, OUTCOME_DEFERRED), 1);
 	mx_stop(mx);
 	conduct.tls = good;
@@ -828,9 +825,7 @@ main(void)
 	test_next_host();
 	test_not_elsewhere();
 	test_defer();
-	test_second_look();
-	test_recheck();
-	test_forged();
+	test_looks();
 	test_route();
 	test_loop();
 	test_gone();
