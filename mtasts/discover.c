@@ -8,6 +8,7 @@
 
 #define CLOCK_SLACK_S 3600 /* a clock this far back is reported */
 #define GRACE_S 604800     /* expired files are kept: clocks jump */
+#define TICK_REFRESHES 100 /* begun in one look: mail's own fetches wait too */
 
 struct discover {
 	struct cache *cache;
@@ -302,22 +303,23 @@ discover_failed(struct discover *d, const char *domain, enum reason reason,
 	land_with(d, w, reason, detail);
 }
 
-/* Begin a refresh of a living policy if it is due. */
-static void
+/* Begin a refresh of a living policy if it is due. Was it? */
+static bool
 tick_alive(struct discover *d, struct cache_entry *e, time_t now)
 {
 	struct flight *w;
 
 	if (refresh_is_idle(e, now) || e->refresh > now)
-		return;
+		return false;
 	w = flight_put(&d->flights, e->domain);
 	if (w == NULL || w->state != FLIGHT_IDLE)
-		return;
+		return false;
 	w->is_fresh = true;
 	w->is_forced = true;
 	refresh_put_off(e, d->seed, now); /* until the outcome is known */
 	e->failures--;
 	begin(d, w);
+	return true;
 }
 
 /* When does a living policy want to be looked at again? */
@@ -349,6 +351,7 @@ discover_tick(struct discover *d, time_t now)
 {
 	struct cache_entry *e, *next;
 	time_t soonest = now + 3600, at;
+	unsigned left = TICK_REFRESHES;
 
 	for (e = cache_first(d->cache); e != NULL; e = next) {
 		next = cache_next(e);
@@ -359,7 +362,8 @@ discover_tick(struct discover *d, time_t now)
 			continue;
 		}
 		schedule(d, e);
-		tick_alive(d, e, now);
+		if (left > 0 && tick_alive(d, e, now))
+			left--;
 		at = wakes(e, now);
 		if (at < soonest)
 			soonest = at;

@@ -81,7 +81,7 @@ static void
 open_world(struct world *w)
 {
 	memset(w, 0, sizeof(*w));
-	w->cache = cache_new(CACHE_MEMORY, -1, 100);
+	w->cache = cache_new(CACHE_MEMORY, -1, 200);
 	w->d = discover_new(w->cache, 1);
 	w->now = T0;
 }
@@ -363,6 +363,34 @@ life(void)
 	close_world(&w);
 }
 
+/* So many domains hold a policy whose renewal is due. */
+static void
+hold_due(struct world *w, int count, const char *name)
+{
+	struct cache_entry *e;
+	char domain[32];
+	const char *why;
+
+	for (; count > 0; count--) {
+		snprintf(domain, sizeof(domain), "%s%d.example", name, count);
+		e = cache_put(w->cache, domain);
+		t_int(policy_parse(&e->policy, ENFORCE, strlen(ENFORCE), &why),
+		    0);
+		e->fetched = e->used = w->now - 2 * DAY;
+	}
+}
+
+static int
+count_begun(struct world *w)
+{
+	struct discover_action a;
+	int n = 0;
+
+	while (discover_next(w->d, &a, w->now))
+		n += a.kind == DISCOVER_TXT;
+	return n;
+}
+
 static void
 refreshes(void)
 {
@@ -423,6 +451,18 @@ refreshes(void)
 	w.now = due;
 	t_int(discover_tick(w.d, w.now), T0 + 60);
 	t_str(seen(&w), "");
+	close_world(&w);
+
+	open_world(&w);
+	t_case(
+	    "many that are due do not stand in the way of mail: 100 a second");
+	hold_due(&w, 90, "a");
+	hold_due(&w, 90, "b");
+	t_int(discover_tick(w.d, w.now), T0 + 1);
+	t_int(count_begun(&w), 100);
+	w.now++;
+	discover_tick(w.d, w.now);
+	t_int(count_begun(&w), 80);
 	close_world(&w);
 
 	open_with(&w, SECOND);
