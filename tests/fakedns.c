@@ -321,12 +321,30 @@ serve(void *arg)
 	return NULL;
 }
 
+/* Two sockets at one port, which others may have of one kind already. */
+static bool
+bind_both(struct fakedns *f, struct sockaddr_in *in)
+{
+	socklen_t size = sizeof(*in);
+
+	in->sin_port = 0;
+	f->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	f->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(f->tcp, (struct sockaddr *)in, sizeof(*in)) == 0 &&
+	    getsockname(f->tcp, (struct sockaddr *)in, &size) == 0 &&
+	    bind(f->udp, (struct sockaddr *)in, sizeof(*in)) == 0)
+		return true;
+	close(f->udp);
+	close(f->tcp);
+	return false;
+}
+
 struct fakedns *
 fakedns_start(const struct fakedns_row *rows, size_t count)
 {
 	struct fakedns *f = calloc(1, sizeof(*f));
 	struct sockaddr_in in = { .sin_family = AF_INET };
-	socklen_t size = sizeof(in);
+	int tries = 50;
 
 	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (f == NULL ||
@@ -334,12 +352,10 @@ fakedns_start(const struct fakedns_row *rows, size_t count)
 		abort();
 	f->rows = rows;
 	f->count = count;
-	f->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	f->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(f->udp, (struct sockaddr *)&in, sizeof(in)) == -1 ||
-	    getsockname(f->udp, (struct sockaddr *)&in, &size) == -1 ||
-	    bind(f->tcp, (struct sockaddr *)&in, sizeof(in)) == -1 ||
-	    listen(f->tcp, 16) == -1 || pipe(f->stop) == -1)
+	while (!bind_both(f, &in))
+		if (--tries == 0)
+			abort();
+	if (listen(f->tcp, 16) == -1 || pipe(f->stop) == -1)
 		abort();
 	f->port = ntohs(in.sin_port);
 	pthread_mutex_init(&f->lock, NULL);
