@@ -13,8 +13,11 @@ static struct unread {
 	off_t to;
 } unread;
 
+/* By its symbol: the headers may define the name as an inline function. */
+ssize_t unread_pread(int, void *, size_t, off_t) __asm__("pread");
+
 ssize_t
-pread(int fd, void *to, size_t len, off_t at)
+unread_pread(int fd, void *to, size_t len, off_t at)
 {
 	if (at < unread.to && at + (off_t)len > unread.from) {
 		if (at >= unread.from) {
