@@ -74,6 +74,7 @@ give_up_segment(struct journal *j, struct segment *seg)
 		v->reserved = 0;
 	} else
 		(void)j->disk->ftruncate(j->disk->arg, seg->fd, seg->synced);
+	seg->sick = true;
 	seg->end = seg->synced;
 	seg->index_len = 0;
 	seg->sealed = false;

@@ -99,6 +99,7 @@ struct segment {
 	bool dead;    /* unlinked; gone when the folder has been synced */
 	bool dead_syncing;
 	bool spare; /* dead, and its file to be used again */
+	bool sick;  /* writing or syncing it failed: not to be used again */
 	bool stale; /* holds copies of messages that live elsewhere */
 	bool kept;  /* could not be read or compacted: not again */
 };

@@ -306,7 +306,8 @@ journal_delete(struct journal *j, struct segment *seg)
 
 	journal_name(seg->seq, name);
 	spare_name(seg->seq, spare);
-	if (j->spare_count < JOURNAL_SPARES && fstat(seg->fd, &st) == 0 &&
+	if (!seg->sick && j->spare_count < JOURNAL_SPARES &&
+	    fstat(seg->fd, &st) == 0 &&
 	    st.st_size >= (int64_t)j->segment / 4 * 3 &&
 	    j->disk->renameat(j->disk->arg, j->dirfd, name, spare) == 0)
 		seg->spare = true;
