@@ -159,6 +159,29 @@ move_one(struct box *b)
 }
 
 static void
+unsynced(void)
+{
+	struct spool_sync sync;
+	struct box b;
+	uint64_t id;
+
+	t_case("a message whose sync failed is refused, and not found again");
+	set_up(&b);
+	t_int(box_append(&b, "a@one.example", "b@two.example", 0, "x", &id), 0);
+	t_int(spool_sync_begin(b.sp, &sync, b.now), 1);
+	spool_synced(b.sp, &sync, EIO, b.now);
+	t_int(b.refused_count, 1);
+	t_int(b.settled_count, 0);
+	t_int(box_messages(&b), 0);
+	t_int(spool_failing(b.sp), EIO);
+	box_sync(&b);
+	t_int(spool_failing(b.sp), 0);
+	box_reopen(&b);
+	t_int(box_messages(&b), 0);
+	box_clear(&b);
+}
+
+static void
 bounded(void)
 {
 	struct spool_result result = { .outcome = OUTCOME_DEFERRED,
@@ -315,15 +338,16 @@ waste(struct box *b)
 	order(b, ACT_HOLD, "waits.example");
 }
 
-/* "pad" decides how much is moved. */
+/* "pad" decides how much is moved; "early": what was, is done before the
+ * segment that it went to is sealed. */
 static void
-cut_short(size_t pad)
+cut_short(size_t pad, bool early)
 {
 	struct box b;
 	int i;
 
 	t_case("moving a segment was cut short: what was moved, done, sealed");
-	t_row("pad %zu", pad);
+	t_row("pad %zu, %s", pad, early ? "early" : "late");
 	set_up(&b);
 	put_mail(&b, "b@moves.example", 100);
 	put_mail(&b, "b@stays.example", 1900);
@@ -337,6 +361,8 @@ cut_short(size_t pad)
 	put_mail(&b, "b@two.example", pad);
 	mishap.full = true;
 	t_true(!spool_tidy(b.sp, b.now));
+	mishap.full = early;
+	box_sync(&b);
 	order(&b, ACT_RELEASE, "moves.example");
 	t_int(deliver(&b), 5);
 	mishap.full = false;
@@ -350,10 +376,74 @@ cut_short(size_t pad)
 	for (i = 0; i < 4; i++) {
 		(void)spool_tidy(b.sp, b.now);
 		box_sync(&b);
+		if (!early && i % 2 == 0)
+			continue;
 		box_reopen(&b);
 		t_int(box_messages(&b), 21);
 	}
 	t_row(NULL);
+	box_clear(&b);
+}
+
+static void
+overtaken(void)
+{
+	struct spool_filter all = { 0, NULL, NULL, -1, -1 };
+	struct spool_cursor cursor;
+	struct box b;
+	char body[4001];
+	uint64_t id;
+	int i;
+
+	t_case("a message is moved, done and sealed before its old place goes");
+	set_up(&b);
+	put_mail(&b, "b@moves.example", 100);
+	fill(&b, 3, "b@two.example");
+	waste(&b);
+	order(&b, ACT_HOLD, "moves.example");
+	t_int(deliver(&b), 43);
+	mishap.stuck = true;
+	(void)spool_tidy(b.sp, b.now);
+	all.domain = "moves.example";
+	memset(&cursor, 0, sizeof cursor);
+	cursor.budget = 10000;
+	t_int(spool_act(b.sp, ACT_RELEASE, &all, &cursor, b.now), 0);
+	t_int(deliver(&b), 1);
+	memset(body, 'x', 4000);
+	body[4000] = '\0';
+	for (i = 0; i < 5; i++)
+		t_int(box_append(&b, "a@one.example", "b@two.example", 0, body,
+			  &id),
+		    0);
+	box_sync(&b);
+	box_reopen(&b);
+	t_int(box_messages(&b), 25);
+	box_clear(&b);
+}
+
+static void
+half_read(void)
+{
+	struct stat st;
+	struct box b;
+	char path[128];
+	int fd;
+
+	t_case("a segment of which a message could not be moved does not go");
+	set_up(&b);
+	put_mail(&b, "b@moves.example", 100);
+	fill(&b, 3, "b@two.example");
+	waste(&b);
+	order(&b, ACT_HOLD, "moves.example");
+	t_int(deliver(&b), 43);
+	(void)snprintf(path, sizeof path, "%s/seg-00000001", b.dir);
+	fd = open(path, O_RDWR);
+	t_int(fstat(fd, &st), 0);
+	t_int(pwrite(fd, "?", 1, 60), 1);                  /* the record */
+	t_int(pwrite(fd, "?????", 5, st.st_size - 60), 5); /* the index */
+	(void)close(fd);
+	tidy(&b);
+	t_int(access(path, F_OK), 0);
 	box_clear(&b);
 }
 
@@ -610,12 +700,15 @@ main(void)
 	size_t pad;
 
 	full();
+	unsynced();
 	bounded();
 	patient();
 	untold();
 	stuck();
 	for (pad = 100; pad <= 4000; pad += 100)
-		cut_short(pad);
+		cut_short(pad, pad % 200 == 0);
+	overtaken();
+	half_read();
 	resumed();
 	unreadable();
 	damaged();
