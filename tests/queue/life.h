@@ -20,6 +20,7 @@ struct mail {
 	bool report_sent;
 	bool held;     /* the order was given, and a sync has passed */
 	bool deferred; /* so was the result */
+	bool split;    /* bounced for one recipient, held for another */
 };
 
 static struct world {
@@ -68,9 +69,10 @@ add(const char *to, size_t size)
 	memset(text, 'x', sizeof text);
 	text[size] = '\0';
 	w.mails[w.count].id = 0;
-	if (box_append(&w.box, "a@one.example", to, 0, text, &id) == 0)
+	if (box_append(&w.box, "a@one.example", to, 0, text, &id) == 0) {
+		w.mails[w.count].split = strchr(to, ' ') != NULL;
 		w.mails[w.count++].id = id;
-	else if (w.box.refused_count < BOX_MOST)
+	} else if (w.box.refused_count < BOX_MOST)
 		w.box.refused[w.box.refused_count++] = id;
 }
 
@@ -225,6 +227,7 @@ script(void)
 		add("e@held.example", 500);
 		add("f@late.example", 500);
 		add("g@bad.example", 300);
+		add("g@bad.example e@held.example", 300);
 		commit();
 		hold("held.example");
 		deliver_all();
@@ -244,19 +247,27 @@ script(void)
 
 /* ---- the count ---- */
 
+/* NULL: of whichever recipient is left. */
 static int
-state_of(uint64_t id)
+state_at(uint64_t id, const char *domain)
 {
 	struct spool_filter f = { 0, NULL, NULL, -1, -1 };
 	struct spool_cursor cursor;
 	struct spool_entry entry;
 
 	f.id = id;
+	f.domain = domain;
 	memset(&cursor, 0, sizeof cursor);
 	cursor.budget = 100;
 	if (spool_list(w.box.sp, &f, &cursor, &entry) != 1)
 		return -1;
 	return (int)entry.state;
+}
+
+static int
+state_of(uint64_t id)
+{
+	return state_at(id, NULL);
 }
 
 static bool
@@ -274,6 +285,8 @@ check_mail(const struct mail *m)
 	    (m->report_sent || is_queued(m->report));
 	if (!is_queued(m->id) && !m->delivered && !told)
 		t_str("an acknowledged message is lost", "");
+	if (m->split && state_at(m->id, "bad.example") == -1 && !told)
+		t_str("a recipient is done, and nobody was told", "");
 	if (m->durable && is_queued(m->id))
 		t_str("a message delivered long ago is queued", "");
 	if (m->held)
