@@ -39,40 +39,68 @@ jobs_allowed(const struct limit *limit)
 	return limit->window * LIMIT_PER_SESSION;
 }
 
+/* Did it end in the period that ends now? */
+static bool
+is_recent(const struct limit *limit, const struct limit_batch *b,
+    int64_t now_ms)
+{
+	return b->count > 0 && b->last_ms + limit->conf.rate_ms > now_ms;
+}
+
+/* When the rate lets one more go. */
+static int64_t
+rate_next(const struct limit *limit, int64_t now_ms)
+{
+	uint64_t spent = limit->busy;
+	int64_t next = INT64_MAX;
+
+	for (size_t i = 0; i < LIMIT_BATCHES; i++) {
+		const struct limit_batch *b = &limit->recent[i];
+
+		if (!is_recent(limit, b, now_ms))
+			continue;
+		spent += b->count;
+		if (b->last_ms + limit->conf.rate_ms < next)
+			next = b->last_ms + limit->conf.rate_ms;
+	}
+	return spent < limit->conf.rate ? 0 : next;
+}
+
 int64_t
 limit_next(const struct limit *limit, int64_t now_ms)
 {
-	int64_t early;
-
 	if (limit->busy >= jobs_allowed(limit))
 		return INT64_MAX;
 	if (limit->down_until_ms > now_ms)
 		return limit->down_until_ms;
-	if (limit->conf.rate_ms == 0)
-		return 0;
-	/* The bucket holds one period's worth (generic cell rate). */
-	early = limit->rate_full_ms - limit->conf.rate_ms;
-	if (early + limit->conf.rate_ms / limit->conf.rate > now_ms)
-		return early + limit->conf.rate_ms / limit->conf.rate;
-	return 0;
+	return limit->conf.rate_ms == 0 ? 0 : rate_next(limit, now_ms);
 }
 
 void
-limit_begin(struct limit *limit, int64_t now_ms)
+limit_begin(struct limit *limit)
 {
 	limit->busy++;
-	if (limit->conf.rate_ms == 0)
-		return;
-	if (limit->rate_full_ms < now_ms)
-		limit->rate_full_ms = now_ms;
-	limit->rate_full_ms += limit->conf.rate_ms / limit->conf.rate;
 }
 
 void
-limit_end(struct limit *limit)
+limit_end(struct limit *limit, int64_t now_ms)
 {
+	struct limit_batch *b = &limit->recent[limit->newest];
+
 	if (limit->busy > 0)
 		limit->busy--;
+	if (limit->conf.rate_ms == 0)
+		return;
+	if (!is_recent(limit, b, now_ms) ||
+	    now_ms - b->first_ms >= limit->conf.rate_ms / (LIMIT_BATCHES - 1)) {
+		limit->newest = (limit->newest + 1) % LIMIT_BATCHES;
+		b = &limit->recent[limit->newest];
+		b->first_ms = now_ms;
+		b->count = 0;
+	}
+	if (now_ms > b->last_ms)
+		b->last_ms = now_ms;
+	b->count++;
 }
 
 void
@@ -114,8 +142,14 @@ limit_set_back(struct limit *limit, int64_t now_ms, int64_t until_ms)
 		limit->failed_ms = now_ms;
 	if (limit->down_until_ms > until_ms)
 		limit->down_until_ms = until_ms;
-	if (limit->rate_full_ms > now_ms + limit->conf.rate_ms)
-		limit->rate_full_ms = now_ms + limit->conf.rate_ms;
+	for (size_t i = 0; i < LIMIT_BATCHES; i++) {
+		struct limit_batch *b = &limit->recent[i];
+
+		if (b->first_ms > now_ms)
+			b->first_ms = now_ms;
+		if (b->last_ms > now_ms)
+			b->last_ms = now_ms;
+	}
 }
 
 void

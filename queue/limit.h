@@ -16,6 +16,14 @@ struct limit_conf {
 	int64_t rate_ms;      /* ... per so many ms; 0: no limit */
 };
 
+/* Messages that ended close together, for the rate. */
+struct limit_batch {
+	int64_t first_ms;
+	int64_t last_ms;
+	unsigned count; /* 0: unused */
+};
+#define LIMIT_BATCHES 5 /* a period is four of them and what has begun */
+
 struct limit {
 	struct limit_conf conf;
 	unsigned window;       /* sessions allowed, 1 to conf.connections */
@@ -25,7 +33,8 @@ struct limit {
 	bool proven;           /* the last that came back was a success */
 	int64_t down_until_ms; /* 0: not down */
 	int64_t failed_ms;     /* jobs begun before then tell nothing new */
-	int64_t rate_full_ms;  /* when the bucket will be empty (GCRA) */
+	struct limit_batch recent[LIMIT_BATCHES];
+	unsigned newest; /* of them */
 };
 
 #define LIMIT_FIRST 5       /* sessions to a destination not yet known */
@@ -43,9 +52,12 @@ int64_t limit_next(const struct limit *, int64_t now_ms);
 /* Sessions that the destination may have at present. */
 unsigned limit_width(const struct limit *);
 
-void limit_begin(struct limit *, int64_t now_ms);
-/* The job is over, whatever came of it. */
-void limit_end(struct limit *);
+void limit_begin(struct limit *);
+/*
+ * The job is over, whatever came of it. From then on it counts for a period:
+ * in none, wherever it begins, is more sent than the rate allows.
+ */
+void limit_end(struct limit *, int64_t now_ms);
 /* Its host answered: the destination lives. */
 void limit_worked(struct limit *);
 /*

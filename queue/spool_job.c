@@ -185,7 +185,7 @@ start_job(struct spool *sp, struct job *job, struct spool_job *out)
 		    RCPT_SENDING, 0, false);
 	job->m->jobs++;
 	index_hold_dest(dest);
-	limit_begin(&dest->limit, sp->now_ms);
+	limit_begin(&dest->limit);
 	index_settle(&sp->index, dest, sp->now_ms);
 	if (dest->turn == 0)
 		dest->turn = dest->limit.proven ? TURN_JOBS : 1;
@@ -507,7 +507,7 @@ spool_job_end(struct spool *sp, uint64_t number, int64_t now_ms)
 	for (i = 0; i < job->count; i++)
 		if (!job->done[i])
 			return_rcpt(sp, job, &job->m->rcpts[job->rcpts[i]]);
-	limit_end(&job->dest->limit);
+	limit_end(&job->dest->limit, now_ms);
 	index_settle(&sp->index, job->dest, now_ms);
 	job->m->jobs--;
 	/* The report first: a torn tail then costs the outcome, not it. */

@@ -17,8 +17,18 @@ from script import Script, local
 from space import wait_until
 
 FROM = "carol@relay.example.org"
+PERIOD = 3  # seconds
 LATER = "450 4.2.0 later"
 hosts = {}
+
+
+class Timed(Script):
+    """Remembers when it took each message."""
+    times = ()
+
+    def dot(self, s):
+        self.times += (time.monotonic(),)
+        super().dot(s)
 
 
 def make():
@@ -28,10 +38,12 @@ def make():
 def start(lab):
     for name in ("a", "b", "via"):
         hosts[name] = lab.sink(name + ".example", kind=Script)
+    hosts["rate"] = lab.sink("rate.example", kind=Timed)
     lab.domain("dead.example", "none", address="198.51.100.250")
     lab.start("queue retry 1h up to 4h\n"
               "destination x.example {\n via mx.via.example\n}\n"
-              "destination y.example {\n via mx.via.example\n tls strict\n}\n")
+              "destination y.example {\n via mx.via.example\n tls strict\n}\n"
+              "destination rate.example {\n rate 2 per %ds\n}\n" % PERIOD)
 
 
 def defer(*rcpts, user=None, text=b"Subject: q\n\nx\n"):
@@ -249,6 +261,16 @@ def _(lab):
 
 def parse(text):
     return time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+@case("a rate holds in every period, and is made use of")
+def _(lab):
+    for i in range(5):
+        sendmail("-f", FROM, "u%d@rate.example" % i, text=b"\n\nx\n")
+    wait_until("all five", lambda: len(hosts["rate"].times) == 5,
+               3 * PERIOD + 5)
+    at = hosts["rate"].times
+    true(all(b - a > 0.95 * PERIOD for a, b in zip(at, at[2:])), at)
 
 
 @case("one recipient's 4xx delays neither its domain nor its message")
