@@ -187,6 +187,7 @@ struct spool_job {
 	size_t rcpt_count;
 	int body;       /* read-only fd, the caller's to close */
 	unsigned width; /* sessions that the destination may have */
+	unsigned most;  /* ... and ever will: its `connections` */
 	bool recheck;   /* last attempt before expiry under enforce: the
 			   policy must be looked at anew (RFC 8461 5.1) */
 };

@@ -197,6 +197,7 @@ start_job(struct spool *sp, struct job *job, struct spool_job *out)
 	out->rcpts = job->rcpts;
 	out->rcpt_count = job->count;
 	out->width = limit_width(&dest->limit);
+	out->most = dest->limit.conf.connections;
 	out->recheck = is_final(job);
 }
 

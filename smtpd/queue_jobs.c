@@ -98,15 +98,41 @@ idlest(struct queue_jobs *jobs)
 	return best;
 }
 
-static int
-choose_worker(struct queue_jobs *jobs, const char *destination)
+unsigned
+queue_jobs_width(unsigned width, unsigned most, unsigned workers, bool home)
 {
-	uint32_t home = hash(destination) % child_workers(jobs->child);
+	unsigned slice = most / (2 * workers);
+	unsigned share = home ? most - slice * (workers - 1) : slice;
+
+	return width < share ? width : share;
+}
+
+static uint32_t
+home_of(const struct queue_jobs *jobs, const char *destination)
+{
+	return hash(destination) % child_workers(jobs->child);
+}
+
+static unsigned
+width_at(const struct queue_jobs *jobs, const struct spool_job *job,
+    uint32_t instance)
+{
+	return queue_jobs_width(job->width, job->most,
+	    child_workers(jobs->child),
+	    instance == home_of(jobs, job->destination));
+}
+
+static int
+choose_worker(struct queue_jobs *jobs, const struct spool_job *job)
+{
+	uint32_t home = home_of(jobs, job->destination);
 	int other = idlest(jobs);
 
 	if (other == -1 || !has_room(jobs, home))
 		return other;
-	if (jobs->workers[home].count > jobs->workers[other].count + HOME_LEAD)
+	if (jobs->workers[home].count >
+		jobs->workers[other].count + HOME_LEAD &&
+	    width_at(jobs, job, (uint32_t)other) > 0)
 		return other;
 	return (int)home;
 }
@@ -139,7 +165,7 @@ send_rcpts(struct ipc *ipc, const struct spool_job *job)
 }
 
 static void
-send_job(struct ipc *ipc, const struct spool_job *job)
+send_job(struct ipc *ipc, const struct spool_job *job, unsigned width)
 {
 	const struct envelope *env = job->env;
 	struct msg_job m = {
@@ -149,7 +175,7 @@ send_job(struct ipc *ipc, const struct spool_job *job)
 		.accepted_us = env->arrived_us,
 		.flags = env->flags,
 		.rcpts = (uint32_t)job->rcpt_count,
-		.width = job->width,
+		.width = width,
 		.recheck = job->recheck,
 	};
 
@@ -171,7 +197,8 @@ launch(struct queue_jobs *jobs, const struct spool_job *job, uint32_t instance)
 		log_bug("queue: job %llu twice", (unsigned long long)f->job);
 	LIST_INSERT_HEAD(&jobs->workers[instance].flights, f, entry);
 	jobs->workers[instance].count++;
-	send_job(child_peer(jobs->child, ROLE_DELIVER, instance), job);
+	send_job(child_peer(jobs->child, ROLE_DELIVER, instance), job,
+	    width_at(jobs, job, instance));
 }
 
 void
@@ -197,7 +224,7 @@ queue_jobs_dispatch(struct queue_jobs *jobs, struct spool *spool,
 			unreadable++;
 			continue;
 		}
-		worker = choose_worker(jobs, job.destination);
+		worker = choose_worker(jobs, &job);
 		launch(jobs, &job, (uint32_t)worker);
 	}
 }

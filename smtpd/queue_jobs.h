@@ -3,12 +3,13 @@
  *
  * A destination has a home among the workers, so that its connections are
  * reused; where the home is busier than others by a full batch the job goes
- * to the idlest.
+ * to the idlest, if that may have connections to it.
  */
 
 #ifndef SMTPD_QUEUE_JOBS_H
 #define SMTPD_QUEUE_JOBS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "queue/spool.h"
@@ -23,6 +24,19 @@ struct queue_jobs *queue_jobs_new(struct child *);
 
 /* Hand out what is due, as far as the workers have room. */
 void queue_jobs_dispatch(struct queue_jobs *, struct spool *, int64_t now_ms);
+
+/*
+ * Sessions that one worker may have to a destination: its home most of them,
+ * each other a slice, so that together they are no more than `connections`.
+ *
+ * width    sessions that the destination may have at present
+ * most     ... and ever: its `connections`
+ * workers  how many there are, at least 1
+ * returns  0: too few to share; such a worker gets a job, and then a session,
+ *          only where the home has no room
+ */
+unsigned queue_jobs_width(unsigned width, unsigned most, unsigned workers,
+    bool home);
 
 /* A retry was asked for: workers are to look anew how destinations are
  * reached, before the jobs that follow. */

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import smtplib
 import sys
 import time
 
@@ -23,10 +24,18 @@ hosts = {}
 
 
 class Timed(Script):
-    """Remembers when it took each message."""
+    """Remembers when it took each message, and how many came at once."""
     times = ()
+    most = 0
+    pause = 0
+
+    def ehlo(self, s, line):
+        with self.lock:
+            self.most = max(self.most, len(self.live))
+        super().ehlo(s, line)
 
     def dot(self, s):
+        time.sleep(self.pause)
         self.times += (time.monotonic(),)
         super().dot(s)
 
@@ -38,7 +47,8 @@ def make():
 def start(lab):
     for name in ("a", "b", "via"):
         hosts[name] = lab.sink(name + ".example", kind=Script)
-    hosts["rate"] = lab.sink("rate.example", kind=Timed)
+    for name in ("rate", "slow"):
+        hosts[name] = lab.sink(name + ".example", kind=Timed)
     lab.domain("dead.example", "none", address="198.51.100.250")
     lab.start("queue retry 1h up to 4h\n"
               "destination x.example {\n via mx.via.example\n}\n"
@@ -271,6 +281,17 @@ def _(lab):
                3 * PERIOD + 5)
     at = hosts["rate"].times
     true(all(b - a > 0.95 * PERIOD for a, b in zip(at, at[2:])), at)
+
+
+@case("connections: all workers together have no more than 20 to one host")
+def _(lab):
+    hosts["slow"].pause = 0.2
+    with smtplib.SMTP("127.0.0.1", 25, timeout=20) as smtp:
+        smtp.ehlo("client.example")
+        for i in range(300):
+            smtp.sendmail(FROM, "u%d@slow.example" % i, b"\r\n\r\nx\r\n")
+    wait_until("all", lambda: len(hosts["slow"].times) == 300, 30)
+    true(10 < hosts["slow"].most <= 20, hosts["slow"].most)
 
 
 @case("one recipient's 4xx delays neither its domain nor its message")

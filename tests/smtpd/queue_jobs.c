@@ -11,6 +11,30 @@ static const char text[] =
     "destination direct.example { rate 5 per 1m\n via other.example }\n"
     "destination .own.example { via own.example port 2525\n rate 9 per 10s }\n";
 
+/* All workers together have `connections` at most, and the home, where a
+ * destination is alone, at least half of them. */
+static void
+widths(void)
+{
+	unsigned most, workers, home, other;
+
+	t_case("connections: no worker, and not all together, have too many");
+	for (workers = 1; workers <= 64; workers++)
+		for (most = 1; most <= 1000; most += most < 50 ? 1 : 37) {
+			home = queue_jobs_width(most, most, workers, true);
+			other = queue_jobs_width(most, most, workers, false);
+			t_row("%u among %u", most, workers);
+			t_true(home + (workers - 1) * other <= most);
+			t_true(home * 2 >= most && home >= 1);
+			t_int(queue_jobs_width(1, most, workers, true), 1);
+		}
+	t_row(NULL);
+	t_int(queue_jobs_width(20, 20, 2, true), 15);
+	t_int(queue_jobs_width(20, 20, 2, false), 5);
+	t_int(queue_jobs_width(3, 3, 2, true), 3);
+	t_int(queue_jobs_width(3, 3, 2, false), 0);
+}
+
 int
 main(void)
 {
@@ -32,6 +56,7 @@ main(void)
 	struct conf conf;
 	size_t i;
 
+	widths();
 	t_case("next hop: those who share a relay host share a key, unless they"
 	       " demand another level");
 	t_int(conf_parse(&conf, "f", text, sizeof text - 1, &errors), 0);
