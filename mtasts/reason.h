@@ -76,8 +76,8 @@ REASON(REMOTE_4XX, "remote-4xx", "4.0.0",				\
 REASON(REMOTE_5XX, "remote-5xx", "5.0.0",				\
     "the host refuses the message, with the reply given")		\
 REASON(EXPIRED, "expired", "5.4.7",					\
-    "the message could not be delivered for as long as it may wait;"	\
-    " see its last reason")
+    "the message could not be delivered for as long as it may wait, or"	\
+    " as the administrator let it wait; see its last reason")
 /* clang-format on */
 
 enum reason {

@@ -324,12 +324,32 @@ end_rcpt(struct spool *sp, struct message *m, struct rcpt *r)
 	m->alive--;
 }
 
+/* "attempt": how it went, as one of the past; NULL: there is no result. */
+static void
+give_up(struct spool *sp, struct job *job, struct rcpt *r,
+    const struct spool_attempt *attempt)
+{
+	struct spool_attempt last;
+	char detail[SPOOL_DETAIL_SIZE];
+
+	spool_untried(&last);
+	if (attempt != NULL)
+		last = *attempt;
+	spool_give_up(&last.result, detail);
+	tell_change(sp, job,
+	    (struct spool_change){ .event = EVENT_BOUNCED,
+		.rcpt = r->number,
+		.result = &last.result },
+	    0);
+	end_rcpt(sp, job->m, r);
+	spool_add_told(&job->told, r->number, REPORT_BOUNCE, &last);
+}
+
 /* Orders that came while the recipient was under way. True: it is settled. */
 static bool
 obey(struct spool *sp, struct job *job, struct rcpt *r,
     const struct spool_attempt *attempt)
 {
-	struct spool_attempt none;
 	enum rcpt_event order;
 
 	order = (enum rcpt_event)r->order;
@@ -340,14 +360,9 @@ obey(struct spool *sp, struct job *job, struct rcpt *r,
 	} else if (order == EVENT_REMOVE) {
 		end_rcpt(sp, job->m, r);
 		spool_note_rcpt(sp, r, RCPT_DONE, 0, attempt);
-	} else if (order == EVENT_BOUNCED) {
-		end_rcpt(sp, job->m, r);
-		if (attempt == NULL) {
-			spool_given_up(&none, sp->now_ms);
-			attempt = &none;
-		}
-		spool_add_told(&job->told, r->number, REPORT_BOUNCE, attempt);
-	} else
+	} else if (order == EVENT_BOUNCED)
+		give_up(sp, job, r, attempt);
+	else
 		return false;
 	return true;
 }
@@ -367,11 +382,13 @@ defer_rcpt(struct spool *sp, struct job *job, struct rcpt *r,
 	if (event == EVENT_FAILED_RCPT || next <= sp->now_ms)
 		next = sp->now_ms +
 		    retry_delay_ms(&conf, r->attempts, arc4random());
-	tell_change(sp, job,
-	    (struct spool_change){ .event = event,
-		.rcpt = r->number,
-		.result = &attempt->result },
-	    next);
+	/* Who was given up meanwhile has no next attempt to be told of. */
+	if (r->order != EVENT_BOUNCED)
+		tell_change(sp, job,
+		    (struct spool_change){ .event = event,
+			.rcpt = r->number,
+			.result = &attempt->result },
+		    next);
 	if (obey(sp, job, r, attempt))
 		return;
 	spool_note_rcpt(sp, r, RCPT_DEFERRED, next, attempt);

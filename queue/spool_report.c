@@ -12,23 +12,23 @@
 #define CONTENT_MOST 262144 /* bytes of an original that go along */
 
 void
-spool_given_up(struct spool_attempt *attempt, int64_t now_ms)
+spool_untried(struct spool_attempt *attempt)
 {
 	memset(attempt, 0, sizeof *attempt);
-	attempt->at_ms = now_ms;
 	attempt->result.outcome = OUTCOME_BOUNCED;
 	attempt->result.reason = "";
 	attempt->result.dsn = "5.0.0";
 	attempt->result.mx = "";
 	attempt->result.reply = "";
-	attempt->result.detail = SPOOL_GIVEN_UP;
+	attempt->result.detail = "";
 }
 
-void
-spool_conclude(struct spool_result *last, const char *why,
+static void
+conclude(struct spool_result *last, const char *why,
     char detail[SPOOL_DETAIL_SIZE])
 {
 	if (last->reason[0] == '\0') {
+		last->reason = "expired";
 		last->detail = why;
 		return;
 	}
@@ -38,10 +38,17 @@ spool_conclude(struct spool_result *last, const char *why,
 }
 
 void
+spool_give_up(struct spool_result *last, char detail[SPOOL_DETAIL_SIZE])
+{
+	last->outcome = OUTCOME_BOUNCED;
+	conclude(last, "the administrator gave the message up", detail);
+}
+
+void
 spool_run_out(struct spool_result *last, char detail[SPOOL_DETAIL_SIZE])
 {
 	last->outcome = OUTCOME_BOUNCED;
-	spool_conclude(last, "not delivered in time", detail);
+	conclude(last, "not delivered in time", detail);
 	last->reason = "expired";
 	last->dsn = "5.4.7";
 }

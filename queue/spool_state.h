@@ -188,17 +188,17 @@ void spool_expire(struct spool *, const struct envelope *, struct rcpt *,
 /* Remember a recipient for a report. */
 void spool_add_told(struct told_list *, uint32_t rcpt, enum spool_report,
     const struct spool_attempt *);
-#define SPOOL_GIVEN_UP "the administrator gave the message up"
-/* What stands for an attempt where the administrator gave up without one. */
-void spool_given_up(struct spool_attempt *, int64_t now_ms);
+/* What stands for an attempt where there was none: strings "", no time. */
+void spool_untried(struct spool_attempt *);
 
 #define SPOOL_DETAIL_SIZE 1536 /* bytes, of a result's and words before it */
 
-/* "why" it ends goes before what the last attempt came to; that text is in
- * "detail" then, which must live as long as the result. */
-void spool_conclude(struct spool_result *last, const char *why,
-    char detail[SPOOL_DETAIL_SIZE]);
-/* The last attempt's result becomes that of a message that has expired. */
+/*
+ * The last attempt's result becomes that of a message that the administrator
+ * gave up, or that has expired. Why it ends goes before what the attempt came
+ * to; that text is in "detail" then, which must live as long as the result.
+ */
+void spool_give_up(struct spool_result *last, char detail[SPOOL_DETAIL_SIZE]);
 void spool_run_out(struct spool_result *last, char detail[SPOOL_DETAIL_SIZE]);
 void free_told(struct told_list *);
 /* Write the reports, one of each kind. */

@@ -83,13 +83,11 @@ spool_expire(struct spool *sp, const struct envelope *env, struct rcpt *r,
 	uint32_t len, at;
 	char *text;
 
-	spool_given_up(&last, sp->now_ms);
+	spool_untried(&last);
 	text = spool_attempts(sp, r->last, &len);
 	for (at = 0;
 	     text != NULL && record_attempt_get(text, len, &at, &last) == 1;)
 		;
-	last.result.outcome = OUTCOME_BOUNCED;
-	last.at_ms = sp->now_ms;
 	if (event == EVENT_EXPIRED && last.result.reason[0] == '\0' &&
 	    index_is_down(r->domain->dest)) {
 		last.result.detail = "no attempt could be made";
@@ -98,7 +96,7 @@ spool_expire(struct spool *sp, const struct envelope *env, struct rcpt *r,
 	if (event == EVENT_EXPIRED)
 		spool_run_out(&last.result, detail);
 	else
-		spool_conclude(&last.result, SPOOL_GIVEN_UP, detail);
+		spool_give_up(&last.result, detail);
 	spool_add_told(told, r->number, REPORT_BOUNCE, &last);
 	change.event = event;
 	change.env = env;
@@ -198,8 +196,7 @@ add_delayed(struct spool *sp, struct rcpt *r, struct told_list *told)
 	uint32_t len, at;
 	char *text;
 
-	spool_given_up(&last, sp->now_ms);
-	last.result.detail = "";
+	spool_untried(&last);
 	last.result.dsn = "4.0.0";
 	last.result.outcome = OUTCOME_DEFERRED;
 	dest = r->domain->dest;

@@ -39,6 +39,7 @@ struct box {
 	size_t changes[RCPT_EVENTS];
 	char last_next[64];
 	int64_t next_ms;
+	char last_reason[64];
 	size_t reports[3];
 	char trouble[512];
 	size_t troubles;
@@ -64,6 +65,8 @@ box_changed(void *arg, const struct spool_change *change)
 
 	b->changes[change->event]++;
 	b->next_ms = change->next_ms;
+	(void)snprintf(b->last_reason, sizeof b->last_reason, "%s",
+	    change->result->reason);
 }
 
 static inline void
@@ -196,7 +199,7 @@ static inline int
 box_append(struct box *b, const char *from, const char *to, uint32_t notify,
     const char *text, uint64_t *id)
 {
-	char list[512], *one, *rest;
+	char list[8192], *one, *rest;
 	struct envelope env;
 	struct recipient rcpt;
 	int body, error;

@@ -1,0 +1,87 @@
+/* What an administrator's order does to the queue, and what senders hear. */
+
+#include "queue/spool.h"
+
+#include "tests/queue/box.h"
+#include "tests/t.h"
+
+/* Order all of a box, "budget" recipients at a time. */
+static uint64_t
+order_all(struct box *b, enum spool_act act, int budget)
+{
+	struct spool_filter all = { 0, NULL, NULL, -1, -1 };
+	struct spool_cursor cursor;
+
+	memset(&cursor, 0, sizeof cursor);
+	do
+		cursor.budget = budget;
+	while (spool_act(b->sp, act, &all, &cursor, b->now) == -1);
+	return cursor.done;
+}
+
+/* The next job's body, which is delivered. */
+static char *
+take_mail(struct box *b)
+{
+	struct spool_job job;
+	char *text;
+
+	box_sync(b);
+	t_int(spool_next(b->sp, b->now, false, &job), 1);
+	text = box_read(job.body);
+	box_answer(b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
+	return text;
+}
+
+static void
+given_up(void)
+{
+	struct spool_job job;
+	struct box b;
+	char *text;
+
+	t_case("given up without an attempt: the report names none");
+	box_init(&b);
+	t_true(box_open(&b));
+	(void)box_mail(&b, "a@one.example", "b@two.example");
+	t_int(order_all(&b, ACT_BOUNCE, 100), 1);
+	t_int(b.changes[EVENT_BOUNCED], 1);
+	t_str(b.last_reason, "expired");
+	text = take_mail(&b);
+	t_true(strstr(text, "administrator gave the message up") != NULL);
+	t_true(strstr(text, "Last-Attempt-Date") == NULL);
+	free(text);
+
+	t_case("... after one: its reason, and when it was");
+	(void)box_mail(&b, "a@one.example", "b@two.example");
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_RECIPIENT, "remote-4xx");
+	b.now += 3600000;
+	t_int(order_all(&b, ACT_BOUNCE, 100), 1);
+	t_str(b.last_reason, "remote-4xx");
+	text = take_mail(&b);
+	t_true(strstr(text,
+		   "Last-Attempt-Date: Tue, 14 Nov 2023 22:13:20"
+		   " +0000\r\n") != NULL);
+	free(text);
+
+	t_case("... while one is under way: a bounce, and no deferral");
+	(void)box_mail(&b, "a@one.example", "b@two.example");
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	t_int(order_all(&b, ACT_BOUNCE, 100), 1);
+	t_int(b.changes[EVENT_BOUNCED], 2);
+	box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_RECIPIENT, "remote-4xx");
+	t_int(b.changes[EVENT_BOUNCED], 3);
+	t_int(b.changes[EVENT_FAILED_RCPT], 1);
+	text = take_mail(&b);
+	t_true(strstr(text, "administrator gave the message up; at") != NULL);
+	free(text);
+	box_clear(&b);
+}
+
+int
+main(void)
+{
+	given_up();
+	return t_done();
+}
