@@ -512,6 +512,43 @@ note_told(struct spool *sp, struct job *job)
 			    RCPT_DONE, 0, &told->attempt);
 }
 
+/* Another job of the same message to the same destination. */
+static struct job *
+find_sibling(const struct spool *sp, const struct job *job)
+{
+	size_t i;
+
+	for (i = 0; job->m->jobs > 0 && i < sp->job_room; i++)
+		if (sp->jobs[i] != NULL && sp->jobs[i] != job &&
+		    sp->jobs[i]->m == job->m && sp->jobs[i]->dest == job->dest)
+			return sp->jobs[i];
+	return NULL;
+}
+
+static void
+move_told(struct told *told, struct told_list *from, struct told_list *to)
+{
+	TAILQ_REMOVE(from, told, link);
+	TAILQ_INSERT_TAIL(to, told, link);
+}
+
+/* Many recipients go in several jobs, which are one attempt to the sender:
+ * the last to end sends the bounce. */
+static void
+hand_on(const struct spool *sp, struct job *job)
+{
+	struct job *sibling;
+	struct told *told, *next;
+
+	sibling = find_sibling(sp, job);
+	if (sibling == NULL)
+		return;
+	TAILQ_FOREACH_SAFE(told, &job->told, link, next) {
+		if (told->kind == REPORT_BOUNCE)
+			move_told(told, &job->told, &sibling->told);
+	}
+}
+
 int
 spool_job_end(struct spool *sp, uint64_t number, int64_t now_ms)
 {
@@ -528,6 +565,8 @@ spool_job_end(struct spool *sp, uint64_t number, int64_t now_ms)
 	limit_end(&job->dest->limit, now_ms);
 	index_settle(&sp->index, job->dest, now_ms);
 	job->m->jobs--;
+	if (!TAILQ_EMPTY(&job->told))
+		hand_on(sp, job);
 	/* The report first: a torn tail then costs the outcome, not it. */
 	if (!TAILQ_EMPTY(&job->told)) {
 		spool_report(sp, job->m, &job->env, &job->told);

@@ -369,6 +369,15 @@ spool_catch_up(struct spool *sp, struct message *m)
 		order_message(sp, m, &told);
 }
 
+/* The budget is used up between recipients of one message: it is dealt with
+ * as a whole, so that one bounce tells of all. */
+static bool
+is_amid(const struct spool_cursor *cursor, const struct message *m)
+{
+	return m != NULL && cursor->budget <= 0 && cursor->id == m->id &&
+	    cursor->rcpt < m->count;
+}
+
 int
 spool_act(struct spool *sp, enum spool_act act, const struct spool_filter *f,
     struct spool_cursor *cursor, int64_t now_ms)
@@ -380,7 +389,12 @@ spool_act(struct spool *sp, enum spool_act act, const struct spool_filter *f,
 	sp->now_ms = now_ms;
 	TAILQ_INIT(&told);
 	last = NULL;
-	while ((r = next_match(sp, f, cursor, &m)) != NULL) {
+	while ((r = next_match(sp, f, cursor, &m)) != NULL ||
+	    is_amid(cursor, last)) {
+		if (r == NULL) {
+			cursor->budget = (int)(last->count - cursor->rcpt);
+			continue;
+		}
 		if (last != NULL && last != m)
 			order_message(sp, last, &told);
 		last = NULL;

@@ -79,9 +79,62 @@ given_up(void)
 	box_clear(&b);
 }
 
+/* One bounce for each original and attempt. */
+static void
+one_bounce(void)
+{
+	struct spool_job job[3];
+	char to[4096] = "";
+	struct box b;
+	int i;
+
+	t_case("an order goes on page by page, but not within a message");
+	box_init(&b);
+	b.conf.segment = 1048576; /* for a long report */
+	t_true(box_open(&b));
+	for (i = 0; i < 20; i++)
+		(void)box_mail(&b, "a@one.example",
+		    "b@two.example c@three.example d@two.example");
+	t_int(order_all(&b, ACT_BOUNCE, 7), 60);
+	t_int(b.reports[REPORT_BOUNCE], 20);
+	box_sync(&b);
+	t_int(order_all(&b, ACT_REMOVE, 7), 20);
+
+	t_case("so many recipients that they take several jobs: one bounce");
+	for (i = 0; i < 250; i++)
+		(void)snprintf(to + strlen(to), sizeof to - strlen(to),
+		    "%su%d@b.example", i > 0 ? " " : "", i);
+	(void)box_mail(&b, "a@one.example", to);
+	for (i = 0; i < 3; i++)
+		t_int(spool_next(b.sp, b.now, false, &job[i]), 1);
+	b.reports[REPORT_BOUNCE] = 0;
+	for (i = 0; i < 3; i++)
+		box_answer(&b, &job[i], OUTCOME_BOUNCED, SCOPE_RECIPIENT,
+		    "remote-5xx");
+	t_int(b.reports[REPORT_BOUNCE], 1);
+	box_sync(&b);
+	t_int(box_messages(&b), 1);
+
+	t_case(
+	    "... and after a crash before the last of them, another attempt");
+	(void)order_all(&b, ACT_REMOVE, 1000);
+	(void)box_mail(&b, "a@one.example", to);
+	for (i = 0; i < 3; i++)
+		t_int(spool_next(b.sp, b.now, false, &job[i]), 1);
+	for (i = 0; i < 2; i++)
+		box_answer(&b, &job[i], OUTCOME_BOUNCED, SCOPE_RECIPIENT,
+		    "remote-5xx");
+	(void)close(job[2].body);
+	box_sync(&b);
+	box_reopen(&b);
+	t_int(box_count(&b, RCPT_READY), 250);
+	box_clear(&b);
+}
+
 int
 main(void)
 {
 	given_up();
+	one_bounce();
 	return t_done();
 }
