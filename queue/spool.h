@@ -238,6 +238,7 @@ struct spool_cursor {
 	uint32_t rcpt;
 	int budget;
 	uint64_t done; /* by spool_act(): recipients */
+	uint64_t held; /* ... that it left alone, for they are held */
 };
 
 struct spool_entry {
@@ -274,7 +275,7 @@ enum spool_act { ACT_RETRY, ACT_HOLD, ACT_RELEASE, ACT_REMOVE, ACT_BOUNCE };
 /*
  * Do it to all that pass the filter, from the cursor on. Acts at once and
  * survives a restart. A recipient under way is dealt with when its result is
- * in.
+ * in. ACT_RETRY leaves what is held as it is.
  *
  * returns  0: complete; -1: budget used up, call again
  */

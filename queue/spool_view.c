@@ -404,6 +404,10 @@ spool_act(struct spool *sp, enum spool_act act, const struct spool_filter *f,
 		if (f->sender != NULL &&
 		    strcasecmp(f->sender, sp->view.sender) != 0)
 			continue;
+		if (act == ACT_RETRY && r->state == RCPT_HELD) {
+			cursor->held++;
+			continue;
+		}
 		last = m;
 		cursor->done++;
 		if (r->state == RCPT_SENDING)

@@ -271,6 +271,15 @@ act_of(uint32_t verb)
 	}
 }
 
+static const char *
+why_nothing(const struct answer *a)
+{
+	if (a->cursor.held > 0)
+		return "it is held: release it first";
+	return a->filter.id != 0 ? "no such message in the queue"
+				 : "nothing is queued for that domain";
+}
+
 static void
 act_on_queue(struct answer *a)
 {
@@ -285,9 +294,7 @@ act_on_queue(struct answer *a)
 	if (more == -1)
 		return;
 	if (a->cursor.done == 0 && strcmp(a->ask.what, "all") != 0) {
-		end_with_error(a,
-		    a->filter.id != 0 ? "no such message in the queue"
-				      : "nothing is queued for that domain");
+		end_with_error(a, why_nothing(a));
 		return;
 	}
 	j = new_object(a);

@@ -129,6 +129,7 @@ def _(lab):
 @case("held mail stays held over retry and restart")
 def _(lab):
     equal(sealpost("hold", "all").code, 0)
+    equal(sealpost("retry", "all").code, 0)
     lab.sealpostd.kill_all()
     lab.sealpostd.start()
     equal(wait_queue(1)[0]["state"], "held")

@@ -123,12 +123,24 @@ def _(lab):
     equal({s for _, s in states()}, {"held"})
 
 
-@case("retry takes up what is held; remove is for good, over kill -9 too")
+@case("retry does not release what is held, and says so; nor sendmail -q")
+def _(lab):
+    ids = {e["recipient"]: e["id"] for e in queue()}
+    for what in (ids["2@a.example"], "a.example"):
+        done = sealpost("retry", what)
+        equal((done.code, done.err), (
+            1, "sealpost: it is held: release it first\n"))
+    equal(took("retry", "all"), 0)
+    equal(sendmail("-q").code, 0)
+    equal({s for _, s in states()}, {"held"})
+
+
+@case("release takes it up; remove is for good, over kill -9 too")
 def _(lab):
     ids = {e["recipient"]: e["id"] for e in queue()}
     equal(took("remove", ids["1@a.example"]), 1)
     hosts["a"].say.clear()
-    equal(took("retry", ids["2@a.example"]), 1)
+    equal(took("release", ids["2@a.example"]), 1)
     wait_queue(1)
     equal(took("remove", "b.example"), 1)
     equal(queue(), [])

@@ -131,9 +131,30 @@ one_bounce(void)
 	box_clear(&b);
 }
 
+static void
+held(void)
+{
+	struct spool_job job;
+	struct box b;
+
+	t_case("retry does not release what is held");
+	box_init(&b);
+	t_true(box_open(&b));
+	(void)box_mail(&b, "a@one.example", "b@two.example c@two.example");
+	t_int(order_all(&b, ACT_HOLD, 100), 2);
+	t_int(order_all(&b, ACT_RETRY, 100), 0);
+	t_int(box_count(&b, RCPT_HELD), 2);
+	t_int(spool_next(b.sp, b.now, false, &job), 0);
+	t_int(order_all(&b, ACT_RELEASE, 100), 2);
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
+	box_clear(&b);
+}
+
 int
 main(void)
 {
+	held();
 	given_up();
 	one_bounce();
 	return t_done();

@@ -46,6 +46,7 @@ main(void)
 	t_case("what is held neither goes nor runs out");
 	t_int(outcome_step(RCPT_HELD, EVENT_EXPIRED)->next, RCPT_HELD);
 	t_int(outcome_step(RCPT_HELD, EVENT_DUE)->next, RCPT_HELD);
+	t_int(outcome_step(RCPT_HELD, EVENT_RETRY)->next, RCPT_HELD);
 	t_int(outcome_step(RCPT_HELD, EVENT_RELEASE)->next, RCPT_READY);
 
 	t_case("removing never tells the sender, bouncing does");
