@@ -112,10 +112,14 @@ cli_ask(const struct cli *cli, const struct ctl_request *req, ctl_line_fn *fn,
 int
 cli_domain(const struct cli *cli, const char *text, char out[CTL_DOMAIN_SIZE])
 {
+	size_t len = strlen(text);
 	const char *why;
 
 	_Static_assert(CTL_DOMAIN_SIZE == ADDRESS_DOMAIN_SIZE, "a domain fits");
-	if (address_domain(out, text, strlen(text), ADDRESS_UTF8, &why) == 0)
+	/* As tools of DNS write it. */
+	if (len > 1 && text[len - 1] == '.')
+		len--;
+	if (address_domain(out, text, len, ADDRESS_UTF8, &why) == 0)
 		return EX_OK;
 	return cli_complain(cli, EX_USAGE, "%s: %s", text, why);
 }

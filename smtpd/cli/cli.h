@@ -67,7 +67,8 @@ int cli_ask(const struct cli *, const struct ctl_request *, ctl_line_fn *fn,
     void *arg);
 
 /*
- * A domain as people write it, as key: lower-case A-labels.
+ * A domain as people write it, perhaps with a final dot, as key: lower-case
+ * A-labels.
  * Returns EX_OK; or EX_USAGE, having complained.
  */
 int cli_domain(const struct cli *, const char *text, char out[CTL_DOMAIN_SIZE]);

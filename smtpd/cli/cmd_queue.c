@@ -19,7 +19,7 @@
 struct list {
 	struct table *table;
 	time_t now;
-	bool filtered; /* not the whole queue was asked for */
+	const char *empty; /* what to say where there is nothing */
 };
 
 static const struct table_column columns[] = { { "ID", false }, { "AGE", true },
@@ -92,6 +92,14 @@ list_line(void *arg, const char *line, size_t len)
 	return ferror(stdout) != 0 ? -1 : 0;
 }
 
+static const char *
+empty_words(const struct cli *cli)
+{
+	return (cli->given & (CLI_DOMAIN | CLI_SENDER | CLI_STATE)) != 0
+	    ? "nothing in the queue matches"
+	    : "the queue is empty";
+}
+
 static void
 end_list(struct list *l, bool complete)
 {
@@ -99,8 +107,7 @@ end_list(struct list *l, bool complete)
 
 	table_end(l->table);
 	if (complete && rows == 0)
-		(void)printf(l->filtered ? "nothing in the queue matches\n"
-					 : "the queue is empty\n");
+		(void)printf("%s\n", l->empty);
 	else if (complete)
 		(void)printf("-- %zu recipient%s\n", rows,
 		    rows == 1 ? "" : "s");
@@ -111,8 +118,7 @@ list_queue(const struct cli *cli, const struct ctl_request *req)
 {
 	struct list l = {
 		.now = time(NULL),
-		.filtered =
-		    (cli->given & (CLI_DOMAIN | CLI_SENDER | CLI_STATE)) != 0,
+		.empty = empty_words(cli),
 	};
 	int status;
 
@@ -198,7 +204,7 @@ cmd_queue(const struct cli *cli)
 	if ((cli->given & CLI_JSON) != 0)
 		return cli_ask(cli, &req, NULL, NULL);
 	if (req.verb == CTL_COUNT)
-		return describe_list(cli, &req, "the queue is empty", stdout);
+		return describe_list(cli, &req, empty_words(cli), stdout);
 	return list_queue(cli, &req);
 }
 

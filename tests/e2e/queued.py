@@ -195,6 +195,11 @@ def _(lab):
     equal(queue("--domain", "a.example", "--state", "held"), [])
     done = sealpost("queue", "--state", "held")
     equal((done.code, done.out), (0, "nothing in the queue matches\n"))
+    equal(sealpost("queue", "--count", "--domain", "x.a.example").out,
+          "nothing in the queue matches\n")
+    for name in ("A.Example", "a.example."):
+        equal([e["recipient"] for e in queue("--domain", name)],
+              ["1@a.example"])
     for words in (["--state", "x"], ["--domain", ".."], ["--sender", "x@"],
                   ["--domain"], ["extra"]):
         equal(sealpost("queue", *words).code, 64, words)
