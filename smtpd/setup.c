@@ -28,21 +28,6 @@ parse(struct conf *conf, const char *path, char **text, size_t *len,
 	return conf_check_files(conf, path, errors) == -1 ? -1 : r;
 }
 
-int
-setup_check(const char *path, struct conf_errors *errors)
-{
-	struct conf *conf = xcalloc(1, sizeof(*conf));
-	char *text = NULL;
-	size_t len;
-	int result;
-
-	result = parse(conf, path, &text, &len, errors);
-	free(text);
-	conf_clear(conf);
-	free(conf);
-	return result;
-}
-
 /* Add to the text what only the system can tell, and parse it as a whole. */
 static int
 complete(struct setup *s, const char *path, const char *text, size_t len,
@@ -79,6 +64,23 @@ complete(struct setup *s, const char *path, const char *text, size_t len,
 		}
 	}
 	free(whole);
+	return result;
+}
+
+int
+setup_check(const char *path, struct conf_errors *errors)
+{
+	struct setup s = { .text = -1, .trust = -1, .aliases = -1 };
+	char *text = NULL;
+	size_t len;
+	int result;
+
+	s.conf = xcalloc(1, sizeof(*s.conf));
+	result = parse(s.conf, path, &text, &len, errors);
+	if (result == 0)
+		result = complete(&s, path, text, len, errors);
+	free(text);
+	setup_clear(&s);
 	return result;
 }
 

@@ -1,6 +1,7 @@
 """sealpost.conf: each directive, each error by its line, and unsafe files."""
 
 import os
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -146,6 +147,17 @@ def _(lab):
     equal(code, 1)
     lines = [int(l.split(":")[1]) for l in said.splitlines()]
     equal(set(lines), set(range(1, len(texts) + 1)), said)
+
+
+@case("what a start would refuse is refused: a machine without a usable name")
+def _(lab):
+    socket.sethostname("my_machine")
+    try:
+        code, said = check("connections 5\n")
+        equal((code, "write a `hostname` line" in said), (1, True), said)
+        equal(check("hostname a.example\n"), (0, "configuration OK"))
+    finally:
+        socket.sethostname("relay.example.org")
 
 
 @case("noise is refused line by line, without control characters")
