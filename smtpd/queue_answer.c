@@ -333,6 +333,7 @@ tell_status(struct answer *a)
 
 	spool_count(view->spool, &counts);
 	json_bool(j, "paused", *view->paused);
+	json_bool(j, "spool_failing", failing != 0);
 	json_string(j, "spool_error", failing != 0 ? strerror(failing) : NULL);
 	queue_stats_json(j, view->stats, &counts, ev_wall_ms());
 	json_end(j);

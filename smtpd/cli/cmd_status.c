@@ -52,6 +52,31 @@ label_of(const char *key)
 	return NULL;
 }
 
+/* What goes up and down; NULL: every key, or no object. The rest counts. */
+static const struct {
+	const char *object;
+	const char *key;
+} gauges[] = { { NULL, "uptime" }, { NULL, "paused" },
+	{ NULL, "spool_failing" }, { "queue", NULL }, { "sessions", "open" },
+	{ "policies", "cached" }, { "policies", "enforce" },
+	{ "policies", "testing" }, { "policies", "none" } };
+
+static bool
+is_same(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static const char *
+type_of(const char *object, const char *key)
+{
+	for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
+		if (is_same(object, gauges[i].object) &&
+		    (gauges[i].key == NULL || strcmp(key, gauges[i].key) == 0))
+			return "gauge";
+	return "counter";
+}
+
 static void
 write_metric(FILE *out, const char *object, const char *key)
 {
@@ -68,7 +93,7 @@ write_figure(FILE *out, const char *object, const struct jread *m)
 {
 	(void)fputs("# TYPE ", out);
 	write_metric(out, object, m->key);
-	(void)fputs(" gauge\n", out);
+	(void)fprintf(out, " %s\n", type_of(object, m->key));
 	write_metric(out, object, m->key);
 	(void)fprintf(out, " %" PRId64 "\n", m->number);
 }
@@ -84,7 +109,7 @@ write_family(FILE *out, const struct jread *object, const char *label)
 		if (!typed) {
 			(void)fputs("# TYPE ", out);
 			write_metric(out, NULL, object->key);
-			(void)fputs(" gauge\n", out);
+			(void)fputs(" counter\n", out);
 		}
 		typed = true;
 		write_metric(out, NULL, object->key);

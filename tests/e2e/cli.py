@@ -189,6 +189,13 @@ def _(lab):
     text = sealpost("status", "--prometheus").out
     true(re.search(r"^sealpost_\w+(\{[^}]*\})? [0-9.e+]+$", text, re.M),
          text[:300])
+    types = re.findall(r"^# TYPE (\w+) (?:gauge|counter)$", text, re.M)
+    names = re.findall(r"^(\w+)", text, re.M)
+    equal(sorted(types), sorted(set(names)))
+    for line in ("# TYPE sealpost_queue_deferred gauge",
+                 "# TYPE sealpost_delivered counter",
+                 "sealpost_spool_failing 0"):
+        true(line + "\n" in text, line)
 
 
 @case("policy and policies: the keys of the interface")

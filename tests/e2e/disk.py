@@ -110,6 +110,7 @@ def _(lab):
 @case("... `status` tells")
 def _(lab):
     true("space" in (status()["spool_error"] or ""), status())
+    equal(status()["spool_failing"], True)
     true("No space left" in sealpost("status").out, "in words")
 
 

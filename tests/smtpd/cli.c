@@ -328,9 +328,9 @@ prometheus_reads_it(void)
 	    "sealpost_queue_ready 1\n"
 	    "# TYPE sealpost_queue_held gauge\n"
 	    "sealpost_queue_held 0\n"
-	    "# TYPE sealpost_tls_TLSv1_2 gauge\n"
+	    "# TYPE sealpost_tls_TLSv1_2 counter\n"
 	    "sealpost_tls_TLSv1_2 4\n"
-	    "# TYPE sealpost_deferred_by_reason gauge\n"
+	    "# TYPE sealpost_deferred_by_reason counter\n"
 	    "sealpost_deferred_by_reason{reason=\"remote-4xx\"} 3\n"
 	    "sealpost_deferred_by_reason{reason=\"a\\\"b\"} 1\n");
 	free(text);
