@@ -223,15 +223,35 @@ show_message(struct answer *a)
 	end_well(a);
 }
 
-/* The next piece of a JSON string, cut behind a line so that no character of
- * more than one byte is torn. */
+/*
+ * How much of a chunk to write: up to the end of a line, or, in the midst of a
+ * longer one, without its last character of more than one byte, which may go
+ * on.
+ */
+static size_t
+whole_chars(const char *chunk, size_t len)
+{
+	const char *end = memrchr(chunk, '\n', len);
+	size_t n = len;
+
+	if (end != NULL)
+		return (size_t)(end + 1 - chunk);
+	if (len < BODY_CHUNK)
+		return len;
+	while (n > len - 4 && (chunk[n - 1] & 0xc0) == 0x80)
+		n--;
+	return (chunk[n - 1] & 0xc0) == 0xc0 ? n - 1 : len;
+}
+
+/* The next piece of a JSON string. */
 static void
 show_body(struct answer *a)
 {
 	struct json *j = &a->all->json;
 	char chunk[BODY_CHUNK];
-	const char *text, *end;
+	const char *text;
 	ssize_t n;
+	size_t len;
 
 	while (io_pending(a->io) < PAGE_BYTES) {
 		n = pread(a->body, chunk, sizeof chunk, a->at);
@@ -240,12 +260,10 @@ show_body(struct answer *a)
 			end_well(a);
 			return;
 		}
-		end = memrchr(chunk, '\n', (size_t)n);
-		if (end != NULL)
-			n = end + 1 - chunk;
-		a->at += n;
+		len = whole_chars(chunk, (size_t)n);
+		a->at += (off_t)len;
 		json_reset(j);
-		json_bytes(j, NULL, chunk, (size_t)n);
+		json_bytes(j, NULL, chunk, len);
 		text = json_text(j);
 		if (text != NULL)
 			io_write(a->io, text + 1, strlen(text) - 2);

@@ -210,7 +210,10 @@ def _(lab):
 @case("show --body gives the content byte for byte")
 def _(lab):
     body = b"".join(b"%c line %d\n" % (33 + i % 94, i) for i in range(3000))
-    body += b".\n..\n\n" + "\u00fc\n".encode() + b"x" * 3000 + b"\nend\n"
+    body += b".\n..\n\n" + "\u00fc\n".encode() + b"x" * 3000 + b"\n"
+    for shift in range(4):  # of lines longer than what is read at a time
+        body += b"x" * shift + "\u00fc\u20ac".encode() * 9000 + b"\n"
+    body += b"end\n"
     ident, = defer("1@a.example", text=b"Subject: exact\n\n" + body)
     done = json.loads(sealpost("show", ident, "--body", "--json").out)
     same_bytes(done["body"].encode(), body.replace(b"\n", b"\r\n"), "body")
