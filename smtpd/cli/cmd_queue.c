@@ -26,20 +26,6 @@ static const struct table_column columns[] = { { "ID", false }, { "AGE", true },
 	{ "SIZE", true }, { "STATE", false }, { "NEXT", true },
 	{ "SENDER", false }, { "RECIPIENT", false }, { NULL, false } };
 
-/* "in" how long, of a time to come; "now" if it is not. */
-static const char *
-until(const char *at, time_t now, char out[PRINT_SHORT_SIZE])
-{
-	time_t then = at != NULL ? print_read_time(at) : -1;
-
-	if (then == -1)
-		return NULL;
-	if (then <= now)
-		return "now";
-	print_age(out, then - now);
-	return out;
-}
-
 /* What went wrong last, in one line; NULL: nothing yet. */
 static const char *
 note_of(const struct jread *j, char note[NOTE_SIZE])
@@ -84,7 +70,7 @@ list_line(void *arg, const char *line, size_t len)
 	table_cell(l->table, age);
 	table_cell(l->table, size);
 	table_cell(l->table, jread_text(j, "state"));
-	table_cell(l->table, until(jread_text(j, "next"), l->now, next));
+	table_cell(l->table, print_until(next, jread_text(j, "next"), l->now));
 	table_cell(l->table, shown_address(jread_text(j, "sender")));
 	table_cell(l->table, shown_address(jread_text(j, "recipient")));
 	table_row(l->table, note_of(j, note));

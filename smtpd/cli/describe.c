@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 
 #include "smtpd/cli/print.h"
 
@@ -274,6 +275,11 @@ add_cell(struct list *l, const struct jread *m)
 	size_t len;
 	FILE *f;
 
+	if (m != NULL && m->kind == JREAD_STRING &&
+	    strcmp(m->key, "next") == 0) {
+		table_cell(l->table, print_until(text, m->string, time(NULL)));
+		return;
+	}
 	if (m == NULL || is_scalar(m)) {
 		table_cell(l->table, m != NULL ? scalar_text(m, text) : NULL);
 		return;

@@ -143,6 +143,19 @@ print_read_time(const char *text)
 	return strcmp(end, "Z") == 0 ? timegm(&tm) : -1;
 }
 
+const char *
+print_until(char out[PRINT_SHORT_SIZE], const char *at, time_t now)
+{
+	time_t then = at != NULL ? print_read_time(at) : -1;
+
+	if (then == -1)
+		return NULL;
+	if (then <= now)
+		return "now";
+	print_age(out, then - now);
+	return out;
+}
+
 /* A row that waits to be written. */
 struct row {
 	char *cells[TABLE_COLUMNS_MAX];

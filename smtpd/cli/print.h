@@ -31,6 +31,8 @@ void print_age(char out[PRINT_SHORT_SIZE], int64_t seconds);
 void print_size(char out[PRINT_SHORT_SIZE], int64_t bytes);
 /* Read RFC 3339 UTC ("2026-11-24T02:38:40Z"); -1 if it is none. */
 time_t print_read_time(const char *text);
+/* How long it is from "now" to such a time: an age, "now", or NULL for none. */
+const char *print_until(char out[PRINT_SHORT_SIZE], const char *at, time_t now);
 
 struct table;
 

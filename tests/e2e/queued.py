@@ -342,6 +342,8 @@ def _(lab):
     equal(e[0]["reason"], "connect-failed")
     true("198.51.100.250" in e[0]["detail"], e[0]["detail"])
     true(len(lab.sealpostd.events("deferred", mark)) <= 20, "no storm")
+    line, = [l for l in sealpost("top").out.splitlines() if "dead" in l]
+    true(re.search(r" (1h(\d+m)?|5\dm) +connect-failed$", line), line)
     clear()
 
 
