@@ -1,6 +1,7 @@
 #include "smtpd/queue_jobs.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -347,7 +348,7 @@ names_hop(const struct conf_destination *d, const char *key)
 	char hop[SPOOL_DEST_SIZE];
 	size_t len;
 
-	if (d->via == NULL)
+	if (d->via == NULL || strncmp(key, d->via, strlen(d->via)) != 0)
 		return false;
 	(void)snprintf(hop, sizeof hop, "%s:%u", d->via, d->via_port);
 	len = strlen(hop);
@@ -355,35 +356,45 @@ names_hop(const struct conf_destination *d, const char *key)
 	    (key[len] == '\0' || key[len] == ';');
 }
 
-static const struct conf_destination *
-find_hop(const struct conf *conf, const char *key)
+/* The stricter of both. */
+static void
+narrow(struct limit_conf *limits, const struct conf_dest *dest)
 {
-	const struct conf_destination *d;
+	int64_t rate_ms = (int64_t)dest->rate_s * 1000;
 
-	SLIST_FOREACH(d, &conf->destinations, entry) {
-		if (names_hop(d, key))
-			return d;
-	}
-	return NULL;
+	if (dest->connections < limits->connections)
+		limits->connections = dest->connections;
+	if (dest->rate == 0 ||
+	    (limits->rate != 0 &&
+		dest->rate * limits->rate_ms >= limits->rate * rate_ms))
+		return;
+	limits->rate = dest->rate;
+	limits->rate_ms = rate_ms;
 }
 
-/* A `via` next hop has the limits of the first block that names it. */
+/* Blocks that name one `via` next hop share it: all their limits hold. */
 void
 queue_jobs_limits(const struct conf *conf, const char *key,
     struct limit_conf *limits)
 {
-	const struct conf_destination *hop = find_hop(conf, key);
+	const struct conf_destination *d;
 	struct conf_dest dest;
 
-	conf_destination(conf, hop != NULL ? hop->name : key, time(NULL),
-	    &dest);
-	if (hop != NULL && hop->connections > 0)
-		dest.connections = hop->connections;
-	if (hop != NULL && hop->rate > 0) {
-		dest.rate = hop->rate;
-		dest.rate_s = hop->rate_s;
+	*limits = (struct limit_conf){ .connections = UINT_MAX };
+	SLIST_FOREACH(d, &conf->destinations, entry) {
+		if (!names_hop(d, key))
+			continue;
+		conf_destination(conf, d->name, time(NULL), &dest);
+		if (d->connections > 0)
+			dest.connections = d->connections;
+		if (d->rate > 0) {
+			dest.rate = d->rate;
+			dest.rate_s = d->rate_s;
+		}
+		narrow(limits, &dest);
 	}
-	limits->connections = dest.connections;
-	limits->rate = dest.rate;
-	limits->rate_ms = (int64_t)dest.rate_s * 1000;
+	if (limits->connections != UINT_MAX)
+		return;
+	conf_destination(conf, key, time(NULL), &dest);
+	narrow(limits, &dest);
 }

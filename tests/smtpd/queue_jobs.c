@@ -9,7 +9,12 @@ static const char text[] =
     "destination * { via relay.example port 587\n connections 3 }\n"
     "destination strict.example { tls strict }\n"
     "destination direct.example { rate 5 per 1m\n via other.example }\n"
-    "destination .own.example { via own.example port 2525\n rate 9 per 10s }\n";
+    "destination .own.example { via own.example port 2525\n rate 9 per 10s }\n"
+    "destination one.example { via both.example\n connections 2\n"
+    " rate 10 per 1m }\n"
+    "destination two.example { via both.example\n connections 5\n"
+    " rate 2 per 10s }\n"
+    "destination six.example { via both.example\n rate 100 per 1s }\n";
 
 /* All workers together have `connections` at most, and the home, where a
  * destination is alone, at least half of them. */
@@ -49,6 +54,9 @@ main(void)
 		{ "strict.example", "relay.example:587;strict", 3, 0 },
 		{ "direct.example", "other.example:25", 3, 5 },
 		{ "x.own.example", "own.example:2525", 3, 9 },
+		{ "one.example", "both.example:25", 2, 10 },
+		{ "two.example", "both.example:25", 2, 10 },
+		{ "six.example", "both.example:25", 2, 10 },
 	};
 	struct conf_errors errors = { 0 };
 	struct limit_conf limits;
@@ -58,7 +66,7 @@ main(void)
 
 	widths();
 	t_case("next hop: those who share a relay host share a key, unless they"
-	       " demand another level");
+	       " demand another level, and obey the limits of all");
 	t_int(conf_parse(&conf, "f", text, sizeof text - 1, &errors), 0);
 	for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		t_row("%s", rows[i].domain);
