@@ -16,11 +16,16 @@ conf_error(struct conf_errors *errors, const char *file, unsigned line,
 	size_t add;
 	char *text;
 
-	if (errors->count++ >= CONF_ERRORS_MAX)
+	if (errors->count++ > CONF_ERRORS_MAX)
 		return;
 	va_start(ap, fmt);
 	(void)vsnprintf(message, sizeof message, fmt, ap);
 	va_end(ap);
+	if (errors->count > CONF_ERRORS_MAX) {
+		(void)strlcpy(message, "further errors are not shown",
+		    sizeof message);
+		line = 0;
+	}
 	if (line > 0)
 		(void)snprintf(where, sizeof where, "%s:%u", file, line);
 	else

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#define CONF_ERRORS_MAX 200 /* further ones are counted, not kept */
+#define CONF_ERRORS_MAX 200 /* kept; a line tells that there are more */
 
 struct conf_errors {
 	char *text; /* the lines, each with its newline; NULL if none */

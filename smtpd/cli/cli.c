@@ -36,14 +36,15 @@ usage(const struct cli *cli)
 int
 cli_complain(const struct cli *cli, int status, const char *fmt, ...)
 {
-	char text[2048];
+	char text[CTL_WHY_SIZE];
 	va_list ap;
 
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 	(void)fprintf(stderr, "%s: ", cli->program);
-	print_safe(stderr, text, strlen(text), false);
+	/* The errors of a configuration are several lines. */
+	print_safe(stderr, text, strlen(text), true);
 	(void)fputc('\n', stderr);
 	return status;
 }

@@ -13,8 +13,8 @@
 #include "smtpd/ctl.h"
 
 #define CTL_SOCKET RUNDIR "/sealpost/sealpost.sock"
-#define CTL_WHY_SIZE 512
-#define CTL_EX_NOTHING 1 /* asked and answered: there is no such thing */
+#define CTL_WHY_SIZE 65536 /* the errors of a configuration fit */
+#define CTL_EX_NOTHING 1   /* asked and answered: there is no such thing */
 
 /*
  * Before anything is opened: if the caller has closed one of the standard

@@ -149,6 +149,14 @@ def _(lab):
     equal(set(lines), set(range(1, len(texts) + 1)), said)
 
 
+@case("... and where they are too many, that there are more")
+def _(lab):
+    code, said = check("x\n" * 202)
+    lines = said.splitlines()
+    equal((code, len(lines), lines[199][:6], lines[200]),
+          (1, 201, "F:200:", "F: further errors are not shown"))
+
+
 @case("what a start would refuse is refused: a machine without a usable name")
 def _(lab):
     socket.sethostname("my_machine")
@@ -256,13 +264,15 @@ def _(lab):
     lab.sealpostd.start()
 
 
-@case("reload with errors: exit 78, each line said, the old one in force")
+@case("reload with errors: exit 1, each line said, the old one in force")
 def _(lab):
-    put(CONF, "nonsense\nmessage size x\n")
+    put(CONF, "nonsense\n" * 100 + "message size x\n")
     done = sealpost("reload")
-    true(done.code != 0, repr(done))
-    true("%s:1:" % CONF in done.err and "%s:2:" % CONF in done.err,
-         repr(done))
+    equal((done.code, done.out), (1, ""), repr(done))
+    lines = done.err.splitlines()
+    equal(len(lines), 101, done.err[:300])
+    true(lines[0].startswith("sealpost: %s:1: " % CONF), lines[0])
+    true(lines[100].startswith("%s:101: `x`" % CONF), lines[100])
     equal(sealpost("status").code, 0)
     put(CONF, "")
     equal(sealpost("reload").code, 0)
