@@ -15,6 +15,7 @@
 #include "smtpd/queue_describe.h"
 
 #define ANSWERS_MAX 64    /* at once; a further client is told to wait */
+#define ANSWERS_USERS 32  /* beyond these only for administrators */
 #define PAGE_BYTES 65536  /* written ahead of the client */
 #define TURN_BUDGET 2000  /* recipients looked at in one turn */
 #define PATIENCE_MS 60000 /* for a client that does not read */
@@ -495,7 +496,7 @@ queue_answer(struct queue_answers *all, const struct msg_ctl_queue *ask, int fd)
 		log_die("no memory");
 	LIST_INSERT_HEAD(&all->list, a, entry);
 	error = set_filter(a);
-	if (++all->count > ANSWERS_MAX)
+	if (++all->count > (ask->uid == -1 ? ANSWERS_MAX : ANSWERS_USERS))
 		error = CTL_BUSY;
 	if (error != NULL)
 		end_with_error(a, error);

@@ -140,6 +140,9 @@ live(const struct cli *cli)
 	(void)fflush(stdout);
 	if (is_raw)
 		(void)tcsetattr(STDIN_FILENO, TCSANOW, &before);
+	/* What was said of it went with the other screen. */
+	if (status != EX_OK)
+		(void)cli_complain(cli, status, "the daemon stopped answering");
 	if (signals != -1)
 		close(signals);
 	return status;

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import smtplib
+import subprocess
 import sys
 import time
 
@@ -11,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lab"))
 
 from check import case, equal, main, same_bytes, true
-from daemon import (command, queue, sealpost, sendmail, wait_empty,
+from daemon import (SOCKET, command, queue, sealpost, sendmail, wait_empty,
                     wait_queue)
 from lab import Lab
 from script import Script, local
@@ -272,6 +273,37 @@ def _(lab):
         done = member(*words)
         equal(done.code, 0, (words, done))
     wait_empty()
+    clear()
+
+
+@case("a user who asks and does not read keeps no administrator out")
+def _(lab):
+    sealpost("pause")
+    with smtplib.SMTP("127.0.0.1", 25, timeout=20) as smtp:
+        smtp.ehlo("client.example")
+        smtp.sendmail(FROM, ["u%d@a.example" % i for i in range(1000)],
+                      b"\r\n\r\nx\r\n")
+    for _ in range(3):
+        sendmail("-f", FROM, *["u%d@a.example" % i for i in range(1000)],
+                 user="carol", text=b"\n\nx\n")
+    wait_queue(4000)
+    script = ("import socket, time\n"
+              "all = [socket.socket(socket.AF_UNIX) for i in range(80)]\n"
+              "for s in all:\n"
+              "    s.connect('%s')\n"
+              "    s.sendall(b'CTL queue\\r\\n')\n"
+              "print('asked', flush=True)\n"
+              "time.sleep(60)\n" % SOCKET)
+    with subprocess.Popen(["setpriv", "--reuid=carol", "--regid=carol",
+                           "--clear-groups", sys.executable, "-c", script],
+                          stdout=subprocess.PIPE) as idler:
+        equal(idler.stdout.readline(), b"asked\n")
+        wait_until("all to be asked", lambda: sealpost(
+            "queue", "--json", user="carol").code == 75)
+        equal(sealpost("hold", "all").code, 0)
+        equal(sealpost("status").code, 0)
+        idler.kill()
+    sealpost("resume")
     clear()
 
 
