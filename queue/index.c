@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #define KEY_SIZE 264
+#define RESTING_MAX 10000 /* destinations: a bound on memory */
 
 static int
 compare_messages(const struct message *a, const struct message *b)
@@ -49,13 +50,24 @@ index_init(struct index *ix, const struct index_hooks *hooks, int64_t now_ms)
 	wheel_init(&ix->dest_wheel, now_ms);
 }
 
+static void
+drop_dest(struct index *ix, struct dest *dest)
+{
+	wheel_clear(&dest->timer);
+	RB_REMOVE(dest_tree, &ix->dests, dest);
+	free(dest);
+}
+
 void
 index_clear(struct index *ix)
 {
+	struct dest *dest, *next;
 	struct message *m;
 
 	while ((m = RB_MIN(message_tree, &ix->messages)) != NULL)
 		index_free(ix, m);
+	RB_FOREACH_SAFE(dest, dest_tree, &ix->dests, next)
+		drop_dest(ix, dest);
 }
 
 /* ---- destinations and domains ---- */
@@ -91,7 +103,17 @@ index_dest_after(struct index *ix, const char *key)
 			dest = RB_LEFT(dest, node);
 		} else
 			dest = RB_RIGHT(dest, node);
+	while (best != NULL && best->refs == 0)
+		best = RB_NEXT(dest_tree, &ix->dests, best);
 	return best;
+}
+
+static void
+wake_dest(struct index *ix, struct dest *dest)
+{
+	wheel_clear(&dest->timer);
+	ix->resting--;
+	ix->dest_count++;
 }
 
 static struct dest *
@@ -102,8 +124,11 @@ intern_dest(struct index *ix, const char *key)
 	size_t len;
 
 	dest = find_dest(ix, key);
-	if (dest != NULL)
+	if (dest != NULL) {
+		if (dest->refs == 0)
+			wake_dest(ix, dest);
 		return dest;
+	}
 	len = strlen(key) + 1;
 	dest = calloc(1, sizeof *dest + len);
 	if (dest == NULL)
@@ -134,13 +159,19 @@ index_hold_dest(struct dest *dest)
 void
 index_let_dest(struct index *ix, struct dest *dest)
 {
+	int64_t until;
+
 	if (--dest->refs > 0)
 		return;
 	leave_ring(ix, dest);
-	wheel_clear(&dest->timer);
-	RB_REMOVE(dest_tree, &ix->dests, dest);
 	ix->dest_count--;
-	free(dest);
+	until = limit_remembers(&dest->limit);
+	if (until == 0 || ix->resting == RESTING_MAX) {
+		drop_dest(ix, dest);
+		return;
+	}
+	ix->resting++;
+	wheel_set(&ix->dest_wheel, &dest->timer, until);
 }
 
 static struct domain *
@@ -432,6 +463,17 @@ index_settle(struct index *ix, struct dest *dest, int64_t now_ms)
 		wheel_set(&ix->dest_wheel, &dest->timer, next);
 }
 
+void
+index_dest_due(struct index *ix, struct dest *dest, int64_t now_ms)
+{
+	if (dest->refs > 0) {
+		index_settle(ix, dest, now_ms);
+		return;
+	}
+	ix->resting--;
+	drop_dest(ix, dest);
+}
+
 struct dest *
 index_turn(struct index *ix, enum index_ring ring)
 {
@@ -466,7 +508,11 @@ index_set_back(struct index *ix, int64_t now_ms, int64_t until_ms)
 	}
 	RB_FOREACH(dest, dest_tree, &ix->dests) {
 		limit_set_back(&dest->limit, now_ms, until_ms);
-		index_settle(ix, dest, now_ms);
+		if (dest->refs > 0)
+			index_settle(ix, dest, now_ms);
+		else
+			wheel_set(&ix->dest_wheel, &dest->timer,
+			    limit_remembers(&dest->limit));
 	}
 }
 
@@ -516,7 +562,8 @@ index_reroute(struct index *ix, int64_t now_ms)
 	RB_FOREACH(dest, dest_tree, &ix->dests) {
 		ix->hooks.limits(ix->hooks.arg, dest->key, &conf);
 		limit_change(&dest->limit, &conf);
-		index_settle(ix, dest, now_ms);
+		if (dest->refs > 0)
+			index_settle(ix, dest, now_ms);
 	}
 	moved = false;
 	RB_FOREACH_SAFE(domain, domain_tree, &ix->domains, next) {

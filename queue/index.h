@@ -38,7 +38,7 @@ struct dest {
 	struct wheel_node timer;
 	struct limit limit;
 	uint64_t counts[RCPT_STATES];
-	uint64_t refs;   /* domains and jobs */
+	uint64_t refs;   /* domains and jobs; 0: it rests */
 	uint64_t oldest; /* no message of it has an older id; 0: none */
 	unsigned turn;   /* jobs left in this turn */
 	uint8_t ring;    /* enum index_ring */
@@ -121,7 +121,8 @@ struct index {
 	struct wheel message_wheel;
 	struct wheel dest_wheel;
 	uint64_t message_count;
-	uint64_t dest_count;
+	uint64_t dest_count; /* with recipients or jobs */
+	uint64_t resting;    /* without: kept for what their rate remembers */
 	uint64_t counts[RCPT_STATES];
 	uint64_t blocked; /* READY, but their destination is down */
 };
@@ -161,9 +162,12 @@ int64_t index_due(const struct rcpt *);
 
 /* NULL: nothing is queued for it. */
 struct dest *index_dest(struct index *, const char *key);
-/* A job keeps its destination, which else goes with its last recipient. */
+/* A job keeps its destination, which else goes with its last recipient, or
+ * rests until its rate is free again. */
 void index_hold_dest(struct dest *);
 void index_let_dest(struct index *, struct dest *);
+/* Its timer has gone off. */
+void index_dest_due(struct index *, struct dest *, int64_t now_ms);
 /* Its limits, its line or the time have changed: where does it wait? */
 void index_settle(struct index *, struct dest *, int64_t now_ms);
 /* Before and after a change of limit.failures: keeps counts right. */
@@ -178,6 +182,7 @@ void index_rotate(struct index *, struct dest *);
 void index_set_back(struct index *, int64_t now_ms, int64_t until_ms);
 /* Ask route and limits for all again. */
 void index_reroute(struct index *, int64_t now_ms);
+/* The first behind "key" that does not rest; NULL: none. */
 struct dest *index_dest_after(struct index *, const char *key);
 
 #endif

@@ -103,6 +103,16 @@ limit_end(struct limit *limit, int64_t now_ms)
 	b->count++;
 }
 
+int64_t
+limit_remembers(const struct limit *limit)
+{
+	const struct limit_batch *b = &limit->recent[limit->newest];
+
+	if (limit->conf.rate_ms == 0 || b->count == 0)
+		return 0;
+	return b->last_ms + limit->conf.rate_ms;
+}
+
 void
 limit_worked(struct limit *limit)
 {

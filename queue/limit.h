@@ -58,6 +58,8 @@ void limit_begin(struct limit *);
  * in none, wherever it begins, is more sent than the rate allows.
  */
 void limit_end(struct limit *, int64_t now_ms);
+/* Until when messages of the past count, in ms since 1970; 0: none do. */
+int64_t limit_remembers(const struct limit *);
 /* Its host answered: the destination lives. */
 void limit_worked(struct limit *);
 /*

@@ -316,7 +316,7 @@ spool_tick(struct spool *sp, int64_t now_ms)
 		index_settle(&sp->index, r->domain->dest, now_ms);
 	}
 	while ((node = wheel_pop(&sp->index.dest_wheel, now_ms)) != NULL)
-		index_settle(&sp->index, dest_of(node), now_ms);
+		index_dest_due(&sp->index, dest_of(node), now_ms);
 	for (most = TICK_MOST / 100; most > 0; most--) {
 		node = wheel_pop(&sp->index.message_wheel, now_ms);
 		if (node == NULL)

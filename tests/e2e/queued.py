@@ -332,7 +332,7 @@ def _(lab):
     wait_until("all five", lambda: len(hosts["rate"].times) == 5,
                3 * PERIOD + 5)
     at = hosts["rate"].times
-    true(all(b - a > 0.95 * PERIOD for a, b in zip(at, at[2:])), at)
+    true(all(b - a > 0.95 * PERIOD for a, b in zip(at, at[2:])), repr(at))
 
 
 @case("connections: all workers together have no more than 20 to one host")

@@ -284,7 +284,20 @@ turns(void)
 	while (spool_next(b.sp, b.now, false, &job) == 1)
 		box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
 
+	box_clear(&b);
+}
+
+static void
+rates(void)
+{
+	struct spool_dest dest;
+	struct spool_job job;
+	struct box b;
+	int i;
+
 	t_case("a rate is kept: no more jobs than it allows in its time");
+	box_init(&b);
+	t_true(box_open(&b));
 	b.rate = 10;
 	for (i = 0; i < 30; i++)
 		(void)box_mail(&b, "a@one.example", "b@slow.example");
@@ -299,6 +312,30 @@ turns(void)
 	for (i = 0; spool_next(b.sp, b.now, false, &job) == 1; i++)
 		box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
 	t_int(i, 10);
+
+	t_case("... also where one comes after the other has gone");
+	box_clear(&b);
+	box_init(&b);
+	t_true(box_open(&b));
+	b.rate = 10;
+	for (i = 0; i < 12; i++) {
+		(void)box_mail(&b, "a@one.example", "b@slow.example");
+		if (spool_next(b.sp, b.now, false, &job) == 1)
+			box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT,
+			    "");
+		if (i == 9)
+			t_true(!spool_dest_next(b.sp, "", &dest));
+	}
+	t_int(box_count(&b, RCPT_READY), 2);
+	t_true(spool_dest_next(b.sp, "", &dest));
+	t_true(!spool_dest_next(b.sp, dest.key, &dest));
+	b.now += 61000;
+	spool_tick(b.sp, b.now);
+	for (i = 0; spool_next(b.sp, b.now, false, &job) == 1; i++)
+		box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
+	t_int(i, 2);
+	b.now += 61000;
+	spool_tick(b.sp, b.now);
 	box_clear(&b);
 }
 
@@ -715,6 +752,7 @@ main(void)
 	dead_destination();
 	thousand_dead();
 	turns();
+	rates();
 	expired();
 	last_attempt();
 	orders();
