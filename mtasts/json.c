@@ -111,8 +111,9 @@ put_escaped(struct json *j, const unsigned char *s, size_t len)
 	else if (s[0] == '"' || s[0] == '\\') {
 		put_text(j, "\\");
 		put(j, (const char *)s, 1);
-	} else if (s[0] < 0x20 || s[0] == 0x7f) {
-		snprintf(hex, sizeof(hex), "\\u%04x", s[0]);
+	} else if (s[0] < 0x20 || s[0] == 0x7f ||
+	    (s[0] == 0xc2 && s[1] < 0xa0)) { /* C1: a terminal may obey */
+		snprintf(hex, sizeof(hex), "\\u%04x", s[n - 1]);
 		put_text(j, hex);
 	} else
 		put(j, (const char *)s, n);

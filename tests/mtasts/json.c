@@ -45,6 +45,10 @@ static const struct {
 	{ "quote and backslash (RFC 8259 7)", "a\"b\\c", "\"a\\\"b\\\\c\"" },
 	{ "control characters (RFC 8259 7)", "a\r\n\t\001\177",
 	    "\"a\\u000d\\u000a\\u0009\\u0001\\u007f\"" },
+	{ "C1 controls, which terminals obey in UTF-8, too",
+	    "\xc2\x80\xc2\x9b"
+	    "1m\xc2\xa0",
+	    "\"\\u0080\\u009b1m\xc2\xa0\"" },
 	{ "UTF-8 stays",
 	    "b\xc3\xbc"
 	    "cher \xf0\x9f\x93\xa7",
