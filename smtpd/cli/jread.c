@@ -133,12 +133,23 @@ take_escape(struct input *in, char *out)
 	return 1;
 }
 
+/* Bytes up to the quote that ends a string, or to the end of all. */
+static size_t
+raw_length(const struct input *in)
+{
+	const char *p = in->p;
+
+	while (p < in->end && *p != '"')
+		p += *p == '\\' && p + 1 < in->end ? 2 : 1;
+	return (size_t)(p - in->p);
+}
+
 /* A string, its first quote taken. NULL: malformed. free(3) it. */
 static char *
 read_text(struct input *in)
 {
 	/* No escape is shorter than what it stands for. */
-	char *text = malloc((size_t)(in->end - in->p) + 1);
+	char *text = malloc(raw_length(in) + 1);
 	size_t n = 0, step;
 
 	if (text == NULL)

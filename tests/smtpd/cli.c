@@ -4,6 +4,7 @@
  */
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,26 @@ json_is_read(void)
 	}
 	t_row(NULL);
 	t_true(jread_parse("\"a\0b\"", 5, &why) == NULL);
+}
+
+/* `show` of many recipients with a long body behind them. */
+static void
+strings_are_small(void)
+{
+	static char text[1 << 20];
+	struct jread *j;
+	const char *why;
+	size_t len;
+
+	t_case("json: a string takes its own room, not what follows it");
+	len = (size_t)snprintf(text, sizeof text, "[\"short\",\"");
+	memset(text + len, 'x', sizeof text - len);
+	memcpy(text + sizeof text - 2, "\"]", 2);
+	j = jread_parse(text, sizeof text, &why);
+	t_true(j != NULL);
+	if (j != NULL)
+		t_true(malloc_usable_size(j->first->string) < 1000);
+	jread_free(j);
 }
 
 static void
@@ -340,6 +361,7 @@ int
 main(void)
 {
 	json_is_read();
+	strings_are_small();
 	members_are_found();
 	terminals_are_safe();
 	figures_are_short();
