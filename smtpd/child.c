@@ -40,6 +40,7 @@ struct child {
 	struct conf *conf; /* NULL until the cage is entered */
 	uint32_t generation;
 	uint32_t workers;
+	int64_t began_ms;
 	bool started;
 	bool stopping;
 	int status;
@@ -70,6 +71,12 @@ uint32_t
 child_workers(const struct child *c)
 {
 	return c->workers;
+}
+
+int64_t
+child_began_ms(const struct child *c)
+{
+	return c->began_ms;
 }
 
 void
@@ -276,6 +283,7 @@ take_start(struct child *c, const struct msg_start *m)
 		log_die("start out of turn");
 	c->started = true;
 	c->workers = m->workers;
+	c->began_ms = m->began_ms;
 	for (role = 0; role < ROLE_COUNT; role++) {
 		for (i = 0; i < WORKERS_MAX; i++) {
 			struct link *link = &c->links[role][i];

@@ -408,6 +408,7 @@ parent_run(struct parent *p)
 {
 	self = p;
 	p->generation = 1;
+	p->began_ms = ev_wall_ms();
 	p->ev = ev_new();
 	if (p->ev == NULL || catch_signals(p) == -1) {
 		log_note(LOG_PRI_ERR, "event loop: %s", strerror(errno));

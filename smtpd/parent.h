@@ -54,10 +54,11 @@ struct parent {
 	struct parent_child children[PARENT_CHILDREN];
 	unsigned count;
 	uint32_t generation;
-	int detach;     /* the waiting process of the shell; -1 */
-	int log;        /* the syslog socket; -1: standard error */
-	int64_t log_ms; /* when it was connected anew */
-	bool ready;     /* once, every child was */
+	int64_t began_ms; /* of ev_wall_ms() */
+	int detach;       /* the waiting process of the shell; -1 */
+	int log;          /* the syslog socket; -1: standard error */
+	int64_t log_ms;   /* when it was connected anew */
+	bool ready;       /* once, every child was */
 	bool stopping;
 	int status; /* exit status to be */
 	struct ev_timer stop_timer;

@@ -88,7 +88,7 @@ send_parts(struct parent_child *c)
 static void
 send_start(struct parent_child *c)
 {
-	struct msg_start m = { .workers = 0 };
+	struct msg_start m = { .began_ms = c->parent->began_ms };
 	unsigned i;
 
 	for (i = 0; i < c->parent->count; i++)

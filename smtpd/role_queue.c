@@ -446,7 +446,7 @@ start(struct child *child)
 
 	q->child = child;
 	q->ev = child_ev(child);
-	q->stats.started_ms = now_ms;
+	q->stats.started_ms = child_began_ms(child);
 	q->intake = queue_intake_new(&q->stats);
 	q->jobs = queue_jobs_new(child);
 	q->proof = queue_proof_new(q->ev, open_root(),

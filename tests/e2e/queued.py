@@ -114,10 +114,14 @@ def _(lab):
     equal(took("hold", "all"), 3)
     equal(sealpost("reload").code, 0)
     queue_pid = lab.sealpostd.pids("queue")[0]
+    uptime = wait_until("a second", lambda: json.loads(
+        sealpost("status", "--json").out)["uptime"])
     os.kill(queue_pid, 9)
     wait_until("another queue process", lambda: lab.sealpostd.pids(
         "queue") not in ([], [queue_pid]))
     wait_until("its answer", lambda: sealpost("status").code == 0)
+    true(json.loads(sealpost("status", "--json").out)["uptime"] >= uptime,
+         "it is the daemon's")
     equal({s for _, s in states()}, {"held"})
     lab.sealpostd.kill_all()
     lab.sealpostd.start()
