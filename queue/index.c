@@ -313,6 +313,15 @@ index_next(struct message *m)
 	return RB_NEXT(message_tree, NULL, m);
 }
 
+uint64_t
+index_newest(struct index *ix)
+{
+	struct message *m;
+
+	m = RB_MAX(message_tree, &ix->messages);
+	return m == NULL ? 0 : m->id;
+}
+
 struct message *
 index_owner(struct rcpt *r)
 {

@@ -143,6 +143,8 @@ struct message *index_find(struct index *, uint64_t id);
 /* The first with this id or a later one; NULL: none. */
 struct message *index_from(struct index *, uint64_t id);
 struct message *index_next(struct message *);
+/* The id of the last; 0: there is none. */
+uint64_t index_newest(struct index *);
 struct message *index_owner(struct rcpt *);
 
 /*

@@ -236,6 +236,7 @@ struct spool_filter {
 struct spool_cursor {
 	uint64_t id;
 	uint32_t rcpt;
+	uint64_t end; /* by spool_act(): the last id that is meant */
 	int budget;
 	uint64_t done; /* by spool_act(): recipients */
 	uint64_t held; /* ... that it left alone, for they are held */
@@ -275,7 +276,8 @@ enum spool_act { ACT_RETRY, ACT_HOLD, ACT_RELEASE, ACT_REMOVE, ACT_BOUNCE };
 /*
  * Do it to all that pass the filter, from the cursor on. Acts at once and
  * survives a restart. A recipient under way is dealt with when its result is
- * in. ACT_RETRY leaves what is held as it is.
+ * in. ACT_RETRY leaves what is held as it is. What is queued after the first
+ * call is not meant: a bounce does not bounce the bounces.
  *
  * returns  0: complete; -1: budget used up, call again
  */

@@ -159,7 +159,8 @@ next_match(struct spool *sp, const struct spool_filter *f,
 	}
 	while (cursor->budget > 0) {
 		m = index_from(&sp->index, cursor->id);
-		if (m == NULL || (f->id != 0 && m->id > f->id))
+		if (m == NULL || (f->id != 0 && m->id > f->id) ||
+		    (cursor->end != 0 && m->id > cursor->end))
 			return NULL;
 		if (m->id != cursor->id)
 			cursor->rcpt = 0;
@@ -378,6 +379,31 @@ is_amid(const struct spool_cursor *cursor, const struct message *m)
 	    cursor->rcpt < m->count;
 }
 
+static struct rcpt *
+next_meant(struct spool *sp, const struct spool_filter *f,
+    struct spool_cursor *cursor, const struct message *last, struct message **m)
+{
+	struct rcpt *r;
+
+	r = next_match(sp, f, cursor, m);
+	if (r == NULL && is_amid(cursor, last)) {
+		cursor->budget = (int)(last->count - cursor->rcpt);
+		r = next_match(sp, f, cursor, m);
+	}
+	return r;
+}
+
+/* A bounce needs the envelope, whoever the sender is. */
+static bool
+is_readable(struct spool *sp, enum spool_act act, const struct spool_filter *f,
+    struct message *m)
+{
+	if (act != ACT_BOUNCE && f->sender == NULL)
+		return true;
+	return view_message(sp, m) &&
+	    (f->sender == NULL || strcasecmp(f->sender, sp->view.sender) == 0);
+}
+
 int
 spool_act(struct spool *sp, enum spool_act act, const struct spool_filter *f,
     struct spool_cursor *cursor, int64_t now_ms)
@@ -389,20 +415,13 @@ spool_act(struct spool *sp, enum spool_act act, const struct spool_filter *f,
 	sp->now_ms = now_ms;
 	TAILQ_INIT(&told);
 	last = NULL;
-	while ((r = next_match(sp, f, cursor, &m)) != NULL ||
-	    is_amid(cursor, last)) {
-		if (r == NULL) {
-			cursor->budget = (int)(last->count - cursor->rcpt);
-			continue;
-		}
+	if (cursor->end == 0)
+		cursor->end = index_newest(&sp->index);
+	while ((r = next_meant(sp, f, cursor, last, &m)) != NULL) {
 		if (last != NULL && last != m)
 			order_message(sp, last, &told);
 		last = NULL;
-		if ((act == ACT_BOUNCE || f->sender != NULL) &&
-		    !view_message(sp, m))
-			continue;
-		if (f->sender != NULL &&
-		    strcasecmp(f->sender, sp->view.sender) != 0)
+		if (!is_readable(sp, act, f, m))
 			continue;
 		if (act == ACT_RETRY && r->state == RCPT_HELD) {
 			cursor->held++;

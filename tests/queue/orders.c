@@ -13,9 +13,11 @@ order_all(struct box *b, enum spool_act act, int budget)
 	struct spool_cursor cursor;
 
 	memset(&cursor, 0, sizeof cursor);
-	do
+	do {
 		cursor.budget = budget;
-	while (spool_act(b->sp, act, &all, &cursor, b->now) == -1);
+		box_sync(b);
+	} while (spool_act(b->sp, act, &all, &cursor, b->now) == -1);
+	box_sync(b);
 	return cursor.done;
 }
 
@@ -98,6 +100,14 @@ one_bounce(void)
 	t_int(order_all(&b, ACT_BOUNCE, 7), 60);
 	t_int(b.reports[REPORT_BOUNCE], 20);
 	box_sync(&b);
+	t_int(order_all(&b, ACT_REMOVE, 7), 20);
+
+	t_case("... and not to what comes of it: the bounces stay");
+	for (i = 0; i < 20; i++)
+		(void)box_mail(&b, "a@two.example", "b@two.example");
+	b.now += 1000;
+	t_int(order_all(&b, ACT_BOUNCE, 7), 20);
+	t_int(box_messages(&b), 20);
 	t_int(order_all(&b, ACT_REMOVE, 7), 20);
 
 	t_case("so many recipients that they take several jobs: one bounce");
