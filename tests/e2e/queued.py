@@ -19,7 +19,7 @@ from script import Script, local
 from space import wait_until
 
 FROM = "carol@relay.example.org"
-PERIOD = 3  # seconds
+PERIOD = 2  # seconds
 LATER = "450 4.2.0 later"
 hosts = {}
 
