@@ -144,6 +144,14 @@ json_reset(struct json *j)
 }
 
 void
+json_drain(struct json *j)
+{
+	if (j->text != NULL)
+		j->text[0] = '\0';
+	j->len = 0;
+}
+
+void
 json_object(struct json *j, const char *key)
 {
 	nest(j, key, false);

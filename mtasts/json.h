@@ -27,6 +27,7 @@ struct json {
 void json_init(struct json *);
 void json_clear(struct json *); /* free; all zero is fine */
 void json_reset(struct json *); /* empty again, the memory kept */
+void json_drain(struct json *); /* the text was taken; what is open stays so */
 
 void json_object(struct json *, const char *key);
 void json_list(struct json *, const char *key);

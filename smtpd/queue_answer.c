@@ -18,6 +18,8 @@
 #define ANSWERS_USERS 32  /* beyond these only for administrators */
 #define PAGE_BYTES 65536  /* written ahead of the client */
 #define TURN_BUDGET 2000  /* recipients looked at in one turn */
+#define SHOW_BUDGET 20    /* ... whose attempts are read */
+#define BOUNCE_BUDGET 200 /* ... whose senders are told */
 #define PATIENCE_MS 60000 /* for a client that does not read */
 #define BODY_CHUNK 32768U
 
@@ -37,6 +39,7 @@ struct answer {
 	struct spool_filter filter;
 	struct spool_cursor cursor;
 	char after[SPOOL_DEST_SIZE]; /* the last destination written */
+	struct json shown; /* of `show`: the object that is being written */
 	enum stage stage;
 	int body; /* fd; -1: none */
 	off_t at;
@@ -57,6 +60,7 @@ end_answer(struct answer *a)
 		io_free(a->io);
 	if (a->body != -1)
 		(void)close(a->body);
+	json_clear(&a->shown);
 	LIST_REMOVE(a, entry);
 	a->all->count--;
 	free(a);
@@ -154,7 +158,7 @@ add_attempt(void *arg, const struct spool_attempt *attempt)
 static void
 show_rcpt(struct answer *a, const struct spool_entry *entry)
 {
-	struct json *j = &a->all->json;
+	struct json *j = &a->shown;
 	uint64_t id = entry->env->id;
 	uint32_t rcpt = entry->rcpt;
 
@@ -175,53 +179,70 @@ show_header(struct answer *a)
 	a->body = spool_body(a->all->view.spool, a->filter.id);
 	if (a->body != -1)
 		header = describe_header(a->body, &len);
-	json_bytes(&a->all->json, "headers", header != NULL ? header : "",
+	json_bytes(&a->shown, "headers", header != NULL ? header : "",
 	    header != NULL ? len : 0);
 	free(header);
 	a->at = (off_t)len;
 }
 
+/* Send what there is of the object. */
 static void
-show_message(struct answer *a)
+put_shown(struct answer *a)
 {
-	struct spool *spool = a->all->view.spool;
-	struct spool_entry entry;
-	struct json *j = NULL;
-	int more;
+	const char *text = json_text(&a->shown);
 
-	for (;;) {
-		a->cursor.budget = TURN_BUDGET;
-		more = spool_list(spool, &a->filter, &a->cursor, &entry);
-		if (more == 0)
-			break;
-		if (more == -1)
-			continue;
-		if (j == NULL) {
-			j = new_object(a);
-			describe_message(j, entry.env, ev_wall_ms());
-			json_list(j, "recipients");
-		}
-		show_rcpt(a, &entry);
-	}
-	if (j == NULL) {
+	if (text == NULL)
+		log_die("no memory for an answer");
+	/* cppcheck-suppress nullPointerRedundantCheck ; log_die() ends us */
+	io_write(a->io, text, strlen(text));
+	json_drain(&a->shown);
+}
+
+/* All recipients were shown. */
+static void
+show_rest(struct answer *a)
+{
+	if (a->shown.depth == 0) {
 		end_with_error(a, "no such message in the queue");
 		return;
 	}
-	json_end(j);
+	json_end(&a->shown);
 	show_header(a);
 	if ((a->ask.flags & CTL_FLAG_BODY) != 0 && a->body != -1) {
-		const char *text = json_text(j);
-
 		/* The object stays open for the body, written as it is read. */
-		if (text != NULL)
-			io_write(a->io, text, strlen(text));
+		put_shown(a);
 		io_write(a->io, ",\"body\":\"", 9);
 		a->stage = STAGE_BODY;
 		return;
 	}
-	json_end(j);
-	put_json(a);
+	json_end(&a->shown);
+	put_shown(a);
+	io_write(a->io, "\n", 1);
 	end_well(a);
+}
+
+static void
+show_message(struct answer *a)
+{
+	struct spool_entry entry;
+	int more;
+
+	a->cursor.budget = SHOW_BUDGET;
+	while (io_pending(a->io) < PAGE_BYTES) {
+		more = spool_list(a->all->view.spool, &a->filter, &a->cursor,
+		    &entry);
+		if (more == 0)
+			show_rest(a);
+		if (more != 1)
+			return;
+		if (a->shown.depth == 0) {
+			json_object(&a->shown, NULL);
+			describe_message(&a->shown, entry.env, ev_wall_ms());
+			json_list(&a->shown, "recipients");
+		}
+		show_rcpt(a, &entry);
+		put_shown(a);
+	}
 }
 
 /*
@@ -306,7 +327,8 @@ act_on_queue(struct answer *a)
 	struct json *j;
 	int more;
 
-	a->cursor.budget = TURN_BUDGET;
+	a->cursor.budget =
+	    a->ask.verb == CTL_BOUNCE ? BOUNCE_BUDGET : TURN_BUDGET;
 	more = spool_act(view->spool, act_of(a->ask.verb), &a->filter,
 	    &a->cursor, ev_wall_ms());
 	view->changed(view->arg);

@@ -247,6 +247,24 @@ def _(lab):
     clear()
 
 
+@case("show: a message with many recipients, none left out or twice")
+def _(lab):
+    hosts["a"].say["RCPT"] = LATER
+    to = ["u%d@a.example" % i for i in range(321)]
+    with smtplib.SMTP("127.0.0.1", 25, timeout=20) as smtp:
+        smtp.ehlo("client.example")
+        smtp.sendmail(FROM, to, b"Subject: many\r\n\r\nend\r\n")
+    ident = wait_queue(321, state="deferred")[0]["id"]
+    for words in ([], ["--body"]):
+        done = json.loads(sealpost("show", ident, "--json", *words).out)
+        equal([(r["recipient"], len(r["history"]))
+               for r in done["recipients"]], [(r, 1) for r in to])
+        true("Subject: many" in done["headers"], done["headers"])
+        equal(done.get("body"), "end\r\n" if words else None)
+    equal(sealpost("show", ident).out.count("recipient:"), 321)
+    clear()
+
+
 @case("users list their own messages, and may no more")
 def _(lab):
     mine, = defer("1@a.example", user="carol")

@@ -34,6 +34,20 @@ shapes(void)
 	    "\"last_error\":null,\"detail\":null}");
 	json_reset(&j);
 	t_str(json_text(&j), "");
+
+	t_case("a text that is taken in pieces is the same in sum");
+	json_object(&j, NULL);
+	json_list(&j, "a");
+	json_number(&j, NULL, 1);
+	t_str(json_text(&j), "{\"a\":[1");
+	json_drain(&j);
+	t_str(json_text(&j), "");
+	json_number(&j, NULL, 2);
+	json_end(&j);
+	json_drain(&j);
+	json_bool(&j, "b", true);
+	json_end(&j);
+	t_str(json_text(&j), ",\"b\":true}");
 	json_clear(&j);
 }
 
