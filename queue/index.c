@@ -55,6 +55,7 @@ drop_dest(struct index *ix, struct dest *dest)
 {
 	wheel_clear(&dest->timer);
 	RB_REMOVE(dest_tree, &ix->dests, dest);
+	free(dest->fault);
 	free(dest);
 }
 
@@ -338,6 +339,12 @@ bool
 index_is_down(const struct dest *dest)
 {
 	return dest->limit.failures > 0;
+}
+
+const struct fault *
+index_fault(const struct dest *dest)
+{
+	return index_is_down(dest) ? dest->fault : NULL;
 }
 
 void

@@ -21,6 +21,7 @@
 #include <sys/queue.h>
 #include <sys/tree.h>
 
+#include "queue/fault.h"
 #include "queue/limit.h"
 #include "queue/outcome.h"
 #include "queue/record.h"
@@ -38,13 +39,12 @@ struct dest {
 	struct wheel_node timer;
 	struct limit limit;
 	uint64_t counts[RCPT_STATES];
-	uint64_t refs;   /* domains and jobs; 0: it rests */
-	uint64_t oldest; /* no message of it has an older id; 0: none */
-	unsigned turn;   /* jobs left in this turn */
-	uint8_t ring;    /* enum index_ring */
-	bool tls;        /* down for TLS or policy */
-	bool enforce;    /* a policy in mode enforce was in force then */
-	char reason[32]; /* why it is down */
+	uint64_t refs;       /* domains and jobs; 0: it rests */
+	uint64_t oldest;     /* no message of it has an older id; 0: none */
+	unsigned turn;       /* jobs left in this turn */
+	uint8_t ring;        /* enum index_ring */
+	bool enforce;        /* its last failure was under an enforce policy */
+	struct fault *fault; /* the last; NULL: none is known */
 	char key[];
 };
 
@@ -175,6 +175,8 @@ void index_settle(struct index *, struct dest *, int64_t now_ms);
 /* Before and after a change of limit.failures: keeps counts right. */
 void index_dest_down(struct index *, struct dest *, bool was_down);
 bool index_is_down(const struct dest *);
+/* Why it is down; NULL: it is not, or nobody knows. */
+const struct fault *index_fault(const struct dest *);
 /* The destination whose turn it is; NULL: none in that ring. */
 struct dest *index_turn(struct index *, enum index_ring);
 /* It has had its turn. */

@@ -285,6 +285,15 @@ tell_change(struct spool *sp, const struct job *job, struct spool_change change,
 	sp->hooks.changed(sp->hooks.arg, &change);
 }
 
+static void
+set_fault(struct dest *dest, const struct spool_result *result)
+{
+	free(dest->fault);
+	dest->fault = fault_new(result->reason, result->dsn, result->detail);
+	if (dest->fault != NULL)
+		dest->fault->tls = result->tls;
+}
+
 /* What the result tells of the destination; when it may be tried again. */
 static void
 judge_dest(struct spool *sp, struct job *job, enum rcpt_event event,
@@ -303,9 +312,7 @@ judge_dest(struct spool *sp, struct job *job, enum rcpt_event event,
 			sp->now_ms +
 			    retry_delay_ms(&conf, dest->limit.failures + 1,
 				arc4random()))) {
-			(void)snprintf(dest->reason, sizeof dest->reason, "%s",
-			    result->reason);
-			dest->tls = result->tls;
+			set_fault(dest, result);
 			dest->enforce = result->enforce;
 		}
 	} else if (event == EVENT_DELIVERED ||

@@ -32,12 +32,12 @@ arrived_ms(const struct message *m)
 static bool
 waits_for_tls(const struct rcpt *r)
 {
-	const struct dest *dest;
+	const struct fault *fault;
 
 	if ((r->flags & RCPT_TLS) != 0)
 		return true;
-	dest = r->domain->dest;
-	return r->state == RCPT_READY && index_is_down(dest) && dest->tls;
+	fault = index_fault(r->domain->dest);
+	return r->state == RCPT_READY && fault != NULL && fault->tls;
 }
 
 static int64_t
@@ -73,6 +73,22 @@ spool_arm(struct spool *sp, struct message *m)
 
 /* ---- expiry ---- */
 
+/* What its destination was last found to be like is what it waits for, until
+ * it has an attempt of its own. */
+static void
+begin_with_fault(struct spool_attempt *last, const struct dest *dest)
+{
+	const struct fault *fault;
+
+	fault = index_fault(dest);
+	if (fault == NULL)
+		return;
+	last->result.tls = fault->tls;
+	last->result.reason = fault->reason;
+	last->result.dsn = fault->dsn;
+	last->result.detail = fault->detail;
+}
+
 void
 spool_expire(struct spool *sp, const struct envelope *env, struct rcpt *r,
     enum rcpt_event event, struct told_list *told)
@@ -84,15 +100,11 @@ spool_expire(struct spool *sp, const struct envelope *env, struct rcpt *r,
 	char *text;
 
 	spool_untried(&last);
+	begin_with_fault(&last, r->domain->dest);
 	text = spool_attempts(sp, r->last, &len);
 	for (at = 0;
 	     text != NULL && record_attempt_get(text, len, &at, &last) == 1;)
 		;
-	if (event == EVENT_EXPIRED && last.result.reason[0] == '\0' &&
-	    index_is_down(r->domain->dest)) {
-		last.result.detail = "no attempt could be made";
-		last.result.reason = r->domain->dest->reason;
-	}
 	if (event == EVENT_EXPIRED)
 		spool_run_out(&last.result, detail);
 	else
@@ -192,16 +204,13 @@ static void
 add_delayed(struct spool *sp, struct rcpt *r, struct told_list *told)
 {
 	struct spool_attempt last;
-	const struct dest *dest;
 	uint32_t len, at;
 	char *text;
 
 	spool_untried(&last);
 	last.result.dsn = "4.0.0";
 	last.result.outcome = OUTCOME_DEFERRED;
-	dest = r->domain->dest;
-	if (index_is_down(dest))
-		last.result.reason = dest->reason;
+	begin_with_fault(&last, r->domain->dest);
 	text = spool_attempts(sp, r->last, &len);
 	for (at = 0;
 	     text != NULL && record_attempt_get(text, len, &at, &last) == 1;)

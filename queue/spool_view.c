@@ -223,15 +223,19 @@ view_last(struct spool *sp, const struct rcpt *r, struct spool_entry *entry)
 static void
 view_down(struct spool *sp, const struct dest *dest, struct spool_entry *entry)
 {
+	const struct fault *fault;
+
+	fault = index_fault(dest);
 	entry->next_ms = dest->limit.down_until_ms;
-	if (entry->last != NULL || dest->reason[0] == '\0')
+	if (entry->last != NULL || fault == NULL)
 		return;
 	sp->view_last.outcome = OUTCOME_DEFERRED;
 	sp->view_last.scope = SCOPE_DESTINATION;
-	sp->view_last.tls = dest->tls;
-	sp->view_last.reason = dest->reason;
-	sp->view_last.detail = "the destination was tried with another message";
-	sp->view_last.dsn = sp->view_last.mx = sp->view_last.reply = "";
+	sp->view_last.tls = fault->tls;
+	sp->view_last.reason = fault->reason;
+	sp->view_last.dsn = fault->dsn;
+	sp->view_last.detail = fault->detail;
+	sp->view_last.mx = sp->view_last.reply = "";
 	entry->last = &sp->view_last;
 }
 
@@ -461,12 +465,14 @@ spool_count(const struct spool *sp, struct spool_counts *counts)
 bool
 spool_dest_next(struct spool *sp, const char *after, struct spool_dest *out)
 {
+	const struct fault *fault;
 	struct dest *dest;
 	int i;
 
 	dest = index_dest_after(&sp->index, after);
 	if (dest == NULL)
 		return false;
+	fault = index_fault(dest);
 	out->key = dest->key;
 	for (i = 0; i < RCPT_LISTED; i++)
 		out->rcpts[i] = dest->counts[i];
@@ -477,7 +483,7 @@ spool_dest_next(struct spool *sp, const char *after, struct spool_dest *out)
 	}
 	out->window = limit_width(&dest->limit);
 	out->next_ms = dest->limit.down_until_ms;
-	out->reason = out->down ? dest->reason : "";
+	out->reason = fault != NULL ? fault->reason : "";
 	out->oldest = index_oldest(dest);
 	return true;
 }

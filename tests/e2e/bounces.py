@@ -73,6 +73,7 @@ def send_slow():
     send("t-never", "temp@a.example", rcpt=["NOTIFY=NEVER"])
     send("t-null", "temp@a.example", sender="")
     send("t-tls", "bob@strip.example")
+    send("t-behind", "bob@strip.example")
 
 
 class Report:
@@ -305,6 +306,15 @@ def _(lab):
                  "because"):
         true(word in r.words, "the exception, %r in %s" % (word, r.text))
     equal(r.parts[2].get_content_type(), "text/rfc822-headers")
+
+
+@case("... the same to those whose messages only wait behind it")
+def _(lab):
+    r = wait_report("t-behind", "Delayed mail")
+    true(r.rcpt_fields[0]["Status"].startswith("4.7"), r.raw)
+    for word in ("starttls-not-supported", "mx.strip.example",
+                 "destination strip.example", "prove who they are"):
+        true(word in r.words, "%r in %s" % (word, r.text))
 
 
 @case("a notice of delay at `queue warn`, one for all recipients")

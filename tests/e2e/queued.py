@@ -392,9 +392,11 @@ def _(lab):
                                         if b"q-live" in m[2]], 3)
     true(time.monotonic() - began < 3, "at once")
     wait_queue(20)
-    e = wait_until("a reason", lambda: [x for x in queue() if x["reason"]])
-    equal(e[0]["reason"], "connect-failed")
-    true("198.51.100.250" in e[0]["detail"], e[0]["detail"])
+    wait_until("a reason for each", lambda: all(
+        x["reason"] == "connect-failed" and "198.51.100.250" in x["detail"]
+        for x in queue()))
+    true(all((x["last"] is None) == (x["attempts"] == 0) for x in queue()),
+         "only what was tried has a last attempt")
     true(len(lab.sealpostd.events("deferred", mark)) <= 20, "no storm")
     line, = [l for l in sealpost("top").out.splitlines() if "dead" in l]
     true(re.search(r" (1h(\d+m)?|5\dm) +connect-failed$", line), line)

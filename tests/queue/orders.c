@@ -161,9 +161,47 @@ held(void)
 	box_clear(&b);
 }
 
+/* What waits behind a destination that cannot be reached. */
+static void
+behind(void)
+{
+	struct spool_filter all = { 0, NULL, NULL, -1, -1 };
+	struct spool_cursor cursor;
+	struct spool_entry entry;
+	struct spool_job job;
+	struct box b;
+	uint64_t id;
+
+	t_case("what was not tried has the fault of its destination");
+	box_init(&b);
+	t_true(box_open(&b));
+	(void)box_mail(&b, "a@one.example", "b@two.example");
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_DESTINATION,
+	    "certificate-expired");
+	id = box_mail(&b, "a@one.example", "c@two.example");
+	t_int(spool_next(b.sp, b.now, false, &job), 0);
+	memset(&cursor, 0, sizeof cursor);
+	cursor.budget = 10;
+	all.id = id;
+	t_int(spool_list(b.sp, &all, &cursor, &entry), 1);
+	t_int(entry.state, RCPT_DEFERRED);
+	t_int(entry.last_ms, 0);
+	t_str(entry.last->reason, "certificate-expired");
+	t_str(entry.last->detail, "a detail");
+	t_str(entry.last->dsn, "4.4.1");
+
+	t_case("... and its sender hears of it as soon");
+	b.now += 3601000;
+	spool_tick(b.sp, b.now);
+	t_int(b.reports[REPORT_DELAY], 2);
+	box_clear(&b);
+}
+
 int
 main(void)
 {
+	behind();
 	held();
 	given_up();
 	one_bounce();
