@@ -41,6 +41,7 @@ struct child {
 	uint32_t generation;
 	uint32_t workers;
 	int64_t began_ms;
+	bool paused;
 	bool started;
 	bool stopping;
 	int status;
@@ -77,6 +78,12 @@ int64_t
 child_began_ms(const struct child *c)
 {
 	return c->began_ms;
+}
+
+bool
+child_paused(const struct child *c)
+{
+	return c->paused;
 }
 
 void
@@ -284,6 +291,7 @@ take_start(struct child *c, const struct msg_start *m)
 	c->started = true;
 	c->workers = m->workers;
 	c->began_ms = m->began_ms;
+	c->paused = m->paused != 0;
 	for (role = 0; role < ROLE_COUNT; role++) {
 		for (i = 0; i < WORKERS_MAX; i++) {
 			struct link *link = &c->links[role][i];

@@ -359,6 +359,9 @@ parent_hear(struct parent_child *c, uint32_t type, const void *body, int fd)
 	case MSG_offline_done:
 		offline_done(c->parent, body);
 		break;
+	case MSG_paused:
+		c->parent->paused = ((const struct msg_paused *)body)->paused;
+		break;
 	case MSG_ctl_parent:
 		control(c->parent, ctl->verb, fd);
 		break;

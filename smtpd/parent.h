@@ -59,6 +59,7 @@ struct parent {
 	int log;          /* the syslog socket; -1: standard error */
 	int64_t log_ms;   /* when it was connected anew */
 	bool ready;       /* once, every child was */
+	bool paused;      /* by `sealpost pause` */
 	bool stopping;
 	int status; /* exit status to be */
 	struct ev_timer stop_timer;

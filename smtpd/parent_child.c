@@ -88,7 +88,8 @@ send_parts(struct parent_child *c)
 static void
 send_start(struct parent_child *c)
 {
-	struct msg_start m = { .began_ms = c->parent->began_ms };
+	struct msg_start m = { .began_ms = c->parent->began_ms,
+		.paused = c->parent->paused };
 	unsigned i;
 
 	for (i = 0; i < c->parent->count; i++)

@@ -39,6 +39,7 @@ struct queue_role {
 	bool syncing;
 	bool urgent; /* someone waits for a 250 */
 	bool paused;
+	bool told_paused; /* the parent */
 	bool stopping;
 	int failing; /* as last logged */
 	struct ev_task turn;
@@ -234,6 +235,18 @@ kick(void *arg)
 	ev_soon(q->ev, &q->turn, end_turn, q);
 }
 
+/* Another queue process, should this one die, is not to take up deliveries. */
+static void
+tell_paused(struct queue_role *q)
+{
+	struct msg_paused m = { .paused = q->paused };
+
+	if (q->paused == q->told_paused)
+		return;
+	MSG_SEND(child_peer(q->child, ROLE_PARENT, 0), paused, &m, -1);
+	q->told_paused = q->paused;
+}
+
 /* The administrator did something to the queue, and is to find it done after
  * a crash: do not leave it to the timer of results. */
 static void
@@ -242,6 +255,7 @@ on_command(void *arg)
 	struct queue_role *q = arg;
 
 	q->urgent = true;
+	tell_paused(q);
 	kick(q);
 }
 
@@ -447,6 +461,7 @@ start(struct child *child)
 	q->child = child;
 	q->ev = child_ev(child);
 	q->stats.started_ms = child_began_ms(child);
+	q->paused = q->told_paused = child_paused(child);
 	q->intake = queue_intake_new(&q->stats);
 	q->jobs = queue_jobs_new(child);
 	q->proof = queue_proof_new(q->ev, open_root(),

@@ -88,6 +88,8 @@ struct ipc *child_peer(struct child *, int peer, uint32_t instance);
 uint32_t child_workers(const struct child *);
 /* When the daemon was started, in ms since 1970. */
 int64_t child_began_ms(const struct child *);
+/* Were deliveries stopped when the last queue process ended? */
+bool child_paused(const struct child *);
 /* The role's own state, set in prepare or start. */
 void child_set_state(struct child *, void *state);
 void *child_state(const struct child *);

@@ -92,6 +92,15 @@ def took(*words):
     return int(re.search(r"\d+", done.out).group())
 
 
+def kill_queue(lab):
+    """kill -9 the queue process; back when there is another."""
+    pid = lab.sealpostd.pids("queue")[0]
+    os.kill(pid, 9)
+    wait_until("another queue process", lambda: lab.sealpostd.pids(
+        "queue") not in ([], [pid]))
+    wait_until("its answer", lambda: sealpost("status").code == 0)
+
+
 @case("hold, release: by id, by domain, all; twice does no harm")
 def _(lab):
     one, _, _ = defer("1@a.example", "2@a.example", "3@b.example")
@@ -113,13 +122,9 @@ def _(lab):
 def _(lab):
     equal(took("hold", "all"), 3)
     equal(sealpost("reload").code, 0)
-    queue_pid = lab.sealpostd.pids("queue")[0]
     uptime = wait_until("a second", lambda: json.loads(
         sealpost("status", "--json").out)["uptime"])
-    os.kill(queue_pid, 9)
-    wait_until("another queue process", lambda: lab.sealpostd.pids(
-        "queue") not in ([], [queue_pid]))
-    wait_until("its answer", lambda: sealpost("status").code == 0)
+    kill_queue(lab)
     true(json.loads(sealpost("status", "--json").out)["uptime"] >= uptime,
          "it is the daemon's")
     equal({s for _, s in states()}, {"held"})
@@ -411,6 +416,8 @@ def _(lab):
     equal(json.loads(sealpost("status", "--json").out)["paused"], True)
     sealpost("retry", "all")
     equal(sealpost("reload").code, 0)
+    wait_queue(1, state="ready")
+    kill_queue(lab)
     wait_queue(1, state="ready")
     equal([m for m in hosts["b"].mails if b"q-paused" in m[2]], [])
     equal(sealpost("resume").code, 0)
