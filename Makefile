@@ -195,6 +195,12 @@ PURE = $(filter-out mtasts/fetch.c mtasts/policy.c smtpd/conf_set.c,\
 	$(patsubst %,smtpd/%*.c,address alias client conf ctl \
 	dns_packet explain header host idn netaddr reply server trouble)))
 
+# The compiler's warnings on all tests, without code.
+syntax:
+	$(SAY) syntax tests
+	$(Q)echo $(TEST_SOURCES) | xargs -P 2 -n 16 \
+	    $(CC) -fsyntax-only $(CPPFLAGS) $(filter-out -M%,$(CFLAGS))
+
 # A file that passed is looked at again once it, or a header, has changed.
 lint:
 	@$(MAKE) --no-print-directory -k -j$$(nproc) lint-format lint-cppcheck \
@@ -245,7 +251,7 @@ clean:
 	rm -rf $(B)
 
 .PHONY: all deps root demo check bench tests install users uninstall \
-	bench-tools clean lint lint-format lint-tidy lint-cppcheck lint-analyzer \
+	bench-tools clean syntax lint lint-format lint-tidy lint-cppcheck lint-analyzer \
 	fuzz fuzzers FORCE
 .SECONDARY:
 -include $(shell find $(B)/smtpd $(B)/queue $(B)/mtasts $(B)/tests -name '*.d' \
