@@ -201,9 +201,11 @@ def _(lab):
     os.kill(listener, signal.SIGSTOP)
     os.kill(lab.sealpostd.process.pid, signal.SIGKILL)
     lab.sealpostd.process.wait()
+    mark = lab.sealpostd.mark()
     lab.sealpostd.start(ready=False)
     time.sleep(0.3)
     os.kill(listener, signal.SIGCONT)
+    lab.sealpostd.wait_event("started", mark)
     wait_until("the new one", lambda: lab.sealpostd.ready() and len(
         lab.sealpostd.pids()) == 1 + sum(
             len(lab.sealpostd.roles()[role]) for role in ROLES))
