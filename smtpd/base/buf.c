@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define ROOM_FIRST 1024 /* bytes of a first allocation */
-#define ROOM_KEPT 32768 /* bytes an emptied buffer keeps for the next use */
+#define ROOM_KEPT 4096  /* bytes an emptied buffer keeps for the next use */
 
 void
 buf_init(struct buf *b, size_t max)

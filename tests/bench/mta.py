@@ -143,7 +143,7 @@ class Postfix:
         self.master = self.lab.net.start(
             "host", "/run/lab/peer.log", "/usr/lib/postfix/sbin/master",
             "-d", "-c", "/etc/postfix")
-        wait_until("the peer to listen", lambda: listens(self.port))
+        wait_until("the peer to greet", lambda: greets(self.port), 60)
 
     def stop(self):
         family = children([self.master.pid])
@@ -198,6 +198,14 @@ class Postfix:
             self.resolver.wait()
             self.resolver = None
             self.set("smtp_tls_security_level=secure", "smtp_tls_policy_maps=")
+
+
+def greets(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as sock:
+            return sock.recv(3) == b"220"
+    except OSError:
+        return False
 
 
 def listens(port):
