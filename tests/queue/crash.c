@@ -232,10 +232,8 @@ live(enum mode mode, int at)
 int
 main(void)
 {
-	/* valgrind and the sanitizers look at the code, and need not see it at
-	 * every step. */
-	bool seventh = SANITIZED || getenv("VALGRIND") != NULL;
-	int mode, at, most, stride = seventh ? 7 : 1;
+	/* valgrind looks at the code, and need not see it at every step. */
+	int mode, at, most, stride = getenv("VALGRIND") != NULL ? 7 : 1;
 
 	t_case("the script itself loses nothing");
 	most = live(MODE_RUN, 0);

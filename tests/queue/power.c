@@ -410,9 +410,8 @@ live(int at, int sick)
 int
 main(void)
 {
-	/* As in crash.c: not at every step. */
-	bool seventh = SANITIZED || getenv("VALGRIND") != NULL;
-	int at, most, syncs, stride = seventh ? 7 : 1;
+	/* As in crash.c. */
+	int at, most, syncs, stride = getenv("VALGRIND") != NULL ? 7 : 1;
 
 	t_case("power loss after a quiet end loses nothing");
 	most = live(0, 0);

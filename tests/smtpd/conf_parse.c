@@ -426,7 +426,8 @@ test_warn(void)
 static void
 test_hostile(void)
 {
-	size_t size = 1 << 17;
+	/* Under valgrind it would take over a minute. */
+	size_t size = getenv("VALGRIND") != NULL ? 1 << 17 : 1 << 20;
 	char *big = malloc(size);
 	char line[] = "hostname aXb.example\n";
 	struct conf_errors errors = { 0 };
@@ -448,7 +449,8 @@ test_hostile(void)
 		conf_clear(&c);
 		conf_errors_clear(&errors);
 	}
-	t_case("hostile: 128 KiB of one thing end, with bounded complaints");
+	t_case(
+	    "hostile: a megabyte of one thing ends, with bounded complaints");
 	for (int b = 1; b < 128; b++) {
 		memset(big, b, size);
 		t_row("byte %d", b);
@@ -460,7 +462,7 @@ test_hostile(void)
 	for (size_t i = 0; i + 2 <= size; i += 2)
 		memcpy(big + i, "a\n", 2);
 	t_int(conf_parse(&c, "f", big, size, &errors), -1);
-	t_int(errors.count, 1 << 16);
+	t_int(errors.count, size / 2);
 	t_true(errors.len < 16384);
 	conf_clear(&c);
 	conf_errors_clear(&errors);
