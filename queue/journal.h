@@ -179,6 +179,12 @@ int journal_sync_begin(struct journal *, int fds[JOURNAL_SYNC_FILES],
 void journal_synced(struct journal *, int error);
 
 /*
+ * Seal the segment that is written to: the next start reads its index and no
+ * record. For a clean end, when all is durable; else nothing is done.
+ */
+void journal_seal(struct journal *);
+
+/*
  * Load a record and check it. Parts point into a buffer of the journal that
  * is overwritten by the next call. Returns -1 with errno: EBADMSG (damaged),
  * ENOENT (no such segment), EIO...

@@ -282,6 +282,15 @@ segment_begin(struct journal *j)
 	return start_current(j, seg);
 }
 
+void
+journal_seal(struct journal *j)
+{
+	if (j->current == NULL || j->dirty || j->syncing || j->error != 0)
+		return;
+	(void)seal(j);
+	j->current = NULL; /* no more is written to it */
+}
+
 /* Not before: its old name may come back, and with it what is written. */
 void
 segment_reuse(struct journal *j, const struct segment *seg)

@@ -496,6 +496,12 @@ spool_synced(struct spool *sp, const struct spool_sync *sync, int error,
 	compact_synced(sp);
 }
 
+void
+spool_seal(struct spool *sp)
+{
+	journal_seal(sp->journal);
+}
+
 int
 spool_failing(const struct spool *sp)
 {

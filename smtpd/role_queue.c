@@ -281,6 +281,7 @@ finish_if_idle(struct queue_role *q)
 	    (spool_is_dirty(q->spool) && spool_failing(q->spool) == 0))
 		return;
 	queue_proof_flush(q->proof);
+	spool_seal(q->spool);
 	child_exit(q->child, 0);
 }
 

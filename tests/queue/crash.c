@@ -216,6 +216,8 @@ live(enum mode mode, int at)
 		for (i = 0; w.box.sp != NULL && i < 20; i++)
 			commit();
 		check_told();
+		if (w.box.sp != NULL)
+			spool_seal(w.box.sp);
 	}
 	spool_close(w.box.sp);
 	w.box.trouble[0] = '\0';

@@ -392,6 +392,8 @@ live(int at, int sick)
 		script();
 	for (i = 0; w.box.sp != NULL && !w.dead && i < 3; i++)
 		commit();
+	if (w.box.sp != NULL)
+		spool_seal(w.box.sp);
 	spool_close(w.box.sp);
 	w.box.sp = NULL;
 	if (!w.dead)

@@ -22,7 +22,7 @@ damage(const char *name, off_t at)
 static void
 damaged(void)
 {
-	char name[JOURNAL_NAME_SIZE];
+	char name[JOURNAL_NAME_SIZE], last[JOURNAL_NAME_SIZE];
 	struct journal_rec rec;
 	uint64_t pos[6];
 	size_t i;
@@ -77,10 +77,23 @@ damaged(void)
 	t_int(errno, EBADMSG);
 	t_int(journal_load(w.j, pos[0], &rec), 0);
 
+	t_case("a clean end seals: the next start looks at no record");
+	t_int(put(ONCE, 10, 100, &pos[5]), 0);
+	journal_seal(w.j); /* not yet durable: left alone */
+	t_true(
+	    journal_is_current(w.j, journal_segment(w.j, JOURNAL_SEQ(pos[5]))));
+	t_int(commit(), 1);
+	journal_seal(w.j);
+	journal_name(JOURNAL_SEQ(pos[5]), last);
+	damage(last, (off_t)JOURNAL_OFF(pos[5]) + 80);
+	again();
+	t_int(w.id_count, 6);
+	t_str(w.trouble, "");
+
 	t_case("a segment whose head is damaged is read all the same");
 	damage(name, 1);
 	again();
-	t_int(w.id_count, 5);
+	t_int(w.id_count, 6);
 	t_true(strstr(w.trouble, "head") != NULL);
 	take_down();
 }
