@@ -201,6 +201,12 @@ struct spool_job {
  * returns  1; 0: none; -1 with errno: one could not be read; call again
  */
 int spool_next(struct spool *, int64_t now_ms, bool proven, struct spool_job *);
+/*
+ * Where a message that is not yet durable will go as soon as it is: the
+ * destination of its first recipient, borrowed. NULL: nowhere at once, or
+ * others are under way there.
+ */
+const char *spool_foretell(struct spool *, uint64_t id, int64_t now_ms);
 /* Jobs under way, and of them those to destinations not known to work. */
 size_t spool_jobs(const struct spool *);
 size_t spool_jobs_unproven(const struct spool *);

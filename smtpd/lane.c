@@ -338,22 +338,46 @@ lane_give_up(struct lane *lane)
 	return true;
 }
 
+/* Is its route unknown, too old, or doubted? */
+static bool
+must_ask(const struct lane *lane)
+{
+	return lane->plan == NULL || lane->refresh ||
+	    (lane_now(lane) >= lane->plan->expires_ms &&
+		!lane_is_opening(lane));
+}
+
+/* Nothing waits. */
+static void
+run_idle(struct lane *lane)
+{
+	if (lane->job_count == 0)
+		ev_timer_set(lane->pool->options.setup->ev, &lane->rest,
+		    lane_now(lane) + REST_MS);
+	if (!lane->expecting || lane->asking)
+		return;
+	if (must_ask(lane)) {
+		ask(lane);
+		return;
+	}
+	lane->expecting = false;
+	if (lane->berth_count == 0 && lane->plan->route->status == ROUTE_OK)
+		lane_open_ahead(lane);
+}
+
 static void
 run(void *arg)
 {
 	struct lane *lane = arg;
 
 	if (TAILQ_EMPTY(&lane->jobs)) {
-		if (lane->job_count == 0)
-			ev_timer_set(lane->pool->options.setup->ev, &lane->rest,
-			    lane_now(lane) + REST_MS);
+		run_idle(lane);
 		return;
 	}
+	lane->expecting = false;
 	if (lane->asking)
 		return;
-	if (lane->plan == NULL || lane->refresh ||
-	    (lane_now(lane) >= lane->plan->expires_ms &&
-		!lane_is_opening(lane))) {
+	if (must_ask(lane)) {
 		ask(lane);
 		return;
 	}
@@ -416,7 +440,7 @@ on_no_answer(void *arg)
 {
 	struct lane *lane = arg;
 
-	lane->asking = lane->second_look = false;
+	lane->asking = lane->second_look = lane->expecting = false;
 	fail_waiting(lane, fail_unanswered);
 	lane_soon(lane);
 }
@@ -434,6 +458,13 @@ lane_add(struct lane *lane, struct lane_job *job, unsigned width)
 	/* Those that expire together share a look; each has had one. */
 	if (job->recheck && may_refresh(lane, LIFETIME_MIN))
 		lane->refresh = true;
+	lane_soon(lane);
+}
+
+void
+lane_expect(struct lane *lane)
+{
+	lane->expecting = lane->berth_count == 0;
 	lane_soon(lane);
 }
 

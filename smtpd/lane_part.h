@@ -65,7 +65,8 @@ struct lane_kept {
 struct lane {
 	struct lane_pool *pool;
 	TAILQ_ENTRY(lane) waiting_entry;
-	bool waiting; /* for a session of the pool */
+	bool waiting;   /* to begin a session */
+	bool expecting; /* a job, which was foretold */
 	void *owner;
 	char *destination;
 	char *domain;
@@ -102,8 +103,8 @@ struct lane_pool {
 	struct lane_pool_options options;
 	struct lane_resume *resume;
 	size_t sessions;
-	size_t idle_count; /* of them, without work */
-	struct lane_list waiting;
+	size_t idle_count;        /* of them, without work */
+	struct lane_list waiting; /* to begin a session */
 };
 
 int64_t lane_now(const struct lane *);
@@ -125,6 +126,8 @@ void lane_finish_job(struct lane *, struct lane_job *);
 
 /* Give idle sessions work, open more, or find that no host is left. */
 void lane_walk(struct lane *);
+/* Open the first session, for a job to come. */
+void lane_open_ahead(struct lane *);
 /* Close the sessions without a job that are of another plan, or all. */
 void lane_close_idle(struct lane *, bool all);
 /* Close everything; jobs under way return to the queue of the lane. */

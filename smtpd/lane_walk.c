@@ -327,7 +327,7 @@ on_ended(struct berth *b)
 			close_siblings(b);
 		}
 		settle_job(b, gone);
-	} else if (!b->ready && b->plan == lane->plan) {
+	} else if (!b->ready && b->plan == lane->plan && lane->job_count > 0) {
 		/* A host may bear fewer sessions than we would open. */
 		if (others_ready(b))
 			lane->cap = (unsigned)lane->berth_count - 1;
@@ -498,6 +498,15 @@ walk_is_over(struct lane *lane)
 		lane->walk_began_ms = lane_now(lane);
 	return lane_next(lane->plan, 0) == lane->plan->candidate_count ||
 	    (!lane->proven && lane_now(lane) - lane->walk_began_ms > WALK_MS);
+}
+
+void
+lane_open_ahead(struct lane *lane)
+{
+	size_t at = lane_next(lane->plan, 0);
+
+	if (at < lane->plan->candidate_count)
+		(void)open_berth(lane, at);
 }
 
 void

@@ -147,7 +147,7 @@ fill_envelope(struct envelope *env, const struct msg_submit *msg)
 	    env->client != NULL && env->message_id != NULL;
 }
 
-void
+const struct envelope *
 queue_intake_submit(struct queue_intake *in, struct spool *spool,
     const struct msg_submit *msg, int body, struct ipc *listen)
 {
@@ -167,7 +167,7 @@ queue_intake_submit(struct queue_intake *in, struct spool *spool,
 		    : spool_append_large(spool, &m->env, ev_wall_ms());
 		if (result == 0) {
 			m->appended = true;
-			return;
+			return &m->env;
 		}
 		error = errno;
 	}
@@ -176,6 +176,7 @@ queue_intake_submit(struct queue_intake *in, struct spool *spool,
 	if (m->has_large && !m->appended)
 		spool_large_drop(spool, m->id);
 	refuse(in, m, error, listen);
+	return NULL;
 }
 
 void

@@ -25,11 +25,12 @@ void queue_intake_rcpt(struct queue_intake *, const struct msg_submit_rcpt *);
  * The message: append it to the spool. If that fails the listener is answered
  * at once, else by queue_intake_settled().
  *
- * body    fd, taken; -1: the large file
- * listen  channel to answer on
+ * body     fd, taken; -1: the large file
+ * listen   channel to answer on
+ * returns  its envelope, until it is settled; NULL: it failed
  */
-void queue_intake_submit(struct queue_intake *, struct spool *,
-    const struct msg_submit *, int body, struct ipc *listen);
+const struct envelope *queue_intake_submit(struct queue_intake *,
+    struct spool *, const struct msg_submit *, int body, struct ipc *listen);
 
 /* A message was made durable (0), or was not: answer, log and count. */
 void queue_intake_settled(struct queue_intake *, uint64_t id, int error,

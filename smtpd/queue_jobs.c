@@ -231,6 +231,24 @@ queue_jobs_dispatch(struct queue_jobs *jobs, struct spool *spool,
 }
 
 void
+queue_jobs_foretell(struct queue_jobs *jobs, struct spool *spool,
+    const struct envelope *env, int64_t now_ms)
+{
+	const char *destination = spool_foretell(spool, env->id, now_ms);
+	struct msg_foretold m = { 0 };
+	uint32_t home;
+
+	if (destination == NULL)
+		return;
+	home = home_of(jobs, destination);
+	if (!has_room(jobs, home))
+		return;
+	copy(m.destination, sizeof m.destination, destination);
+	copy(m.address, sizeof m.address, env->rcpts[0].address);
+	MSG_SEND(child_peer(jobs->child, ROLE_DELIVER, home), foretold, &m, -1);
+}
+
+void
 queue_jobs_renew(struct queue_jobs *jobs)
 {
 	struct msg_renew m = { 0 };

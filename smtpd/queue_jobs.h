@@ -25,6 +25,11 @@ struct queue_jobs *queue_jobs_new(struct child *);
 /* Hand out what is due, as far as the workers have room. */
 void queue_jobs_dispatch(struct queue_jobs *, struct spool *, int64_t now_ms);
 
+/* A message is being made durable: if it will go out at once, its worker is
+ * told, and connects meanwhile. */
+void queue_jobs_foretell(struct queue_jobs *, struct spool *,
+    const struct envelope *, int64_t now_ms);
+
 /*
  * Sessions that one worker may have to a destination: its home most of them,
  * each other a slice, so that together they are no more than `connections`.

@@ -233,17 +233,17 @@ refuse(struct deliver *d, struct work *w, const char *detail)
 	on_done(d, &w->job);
 }
 
-static void
-begin(struct deliver *d, struct work *w)
+/* The lane for it; NULL: there is none, *why says why. */
+static struct lane *
+find_lane(struct deliver *d, const struct work *w, const char **why)
 {
 	const struct conf *conf = child_conf(d->child);
 	struct lane_options o = { 0 };
 	struct work_hop hop;
 
-	if (work_look_up(w, conf, time(NULL), &hop) == -1) {
-		refuse(d, w, "its next hop is no longer configured");
-		return;
-	}
+	*why = "its next hop is no longer configured";
+	if (work_look_up(w, conf, time(NULL), &hop) == -1)
+		return NULL;
 	o.destination = hop.destination;
 	o.domain = hop.domain;
 	o.level = hop.dest.level;
@@ -252,14 +252,38 @@ begin(struct deliver *d, struct work *w)
 		if (hop.dest.auth != NULL)
 			o.auth = deliver_secrets_find(d->secrets, conf,
 			    hop.dest.auth);
-		if (hop.dest.auth != NULL && o.auth == NULL) {
-			refuse(d, w,
-			    "there is no user and password for its"
-			    " next hop");
-			return;
-		}
+		*why = "there is no user and password for its next hop";
+		if (hop.dest.auth != NULL && o.auth == NULL)
+			return NULL;
 	}
-	lane_add(find_road(d, &o)->lane, &w->job, w->width);
+	return find_road(d, &o)->lane;
+}
+
+static void
+begin(struct deliver *d, struct work *w)
+{
+	const char *why;
+	struct lane *lane = find_lane(d, w, &why);
+
+	if (lane != NULL)
+		lane_add(lane, &w->job, w->width);
+	else
+		refuse(d, w, why);
+}
+
+/* Its message is being made durable: connect meanwhile. */
+static void
+hear_foretold(struct deliver *d, const struct msg_foretold *m)
+{
+	struct lane_rcpt first = { .address = m->address };
+	struct work w = { .job = { .rcpts = &first, .rcpt_count = 1 } };
+	struct lane *lane;
+	const char *why;
+
+	(void)strlcpy(w.destination, m->destination, sizeof(w.destination));
+	lane = d->stopping ? NULL : find_lane(d, &w, &why);
+	if (lane != NULL)
+		lane_expect(lane);
 }
 
 static void
@@ -383,6 +407,8 @@ hear_queue(struct deliver *d, uint32_t type, const void *body, int fd)
 		hear_job(d, body, fd);
 	else if (type == MSG_job_rcpt)
 		hear_rcpt(d, body);
+	else if (type == MSG_foretold)
+		hear_foretold(d, body);
 	else if (type == MSG_renew)
 		renew_all(d);
 	else

@@ -318,6 +318,17 @@ hear_request(struct queue_role *q, const struct msg_ctl_queue *m, int fd)
 }
 
 static void
+submit(struct queue_role *q, const struct msg_submit *m, int body)
+{
+	const struct envelope *env =
+	    queue_intake_submit(q->intake, q->spool, m, body, listener(q));
+
+	if (env != NULL && !q->paused && !q->stopping)
+		queue_jobs_foretell(q->jobs, q->spool, env, ev_wall_ms());
+	q->urgent = true;
+}
+
+static void
 hear_listen(struct queue_role *q, uint32_t type, const void *body, int fd)
 {
 	switch (type) {
@@ -325,8 +336,7 @@ hear_listen(struct queue_role *q, uint32_t type, const void *body, int fd)
 		queue_intake_rcpt(q->intake, body);
 		return;
 	case MSG_submit:
-		queue_intake_submit(q->intake, q->spool, body, fd, listener(q));
-		q->urgent = true;
+		submit(q, body, fd);
 		break;
 	case MSG_large:
 		queue_intake_large(q->intake, q->spool,

@@ -200,6 +200,33 @@ dead_destination(void)
 }
 
 static void
+foretold(void)
+{
+	struct spool_job job;
+	struct box b;
+	uint64_t id;
+
+	t_case("where a message will go is told before it is durable");
+	box_init(&b);
+	t_true(box_open(&b));
+	t_int(box_append(&b, "a@one.example", "b@two.example", 0, "x\r\n", &id),
+	    0);
+	t_str(spool_foretell(b.sp, id, b.now), "two.example");
+	box_sync(&b);
+	t_case("... not afterwards, nor while others are under way there");
+	t_true(spool_foretell(b.sp, id, b.now) == NULL);
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	t_int(box_append(&b, "a@one.example", "b@two.example", 0, "x\r\n", &id),
+	    0);
+	t_true(spool_foretell(b.sp, id, b.now) == NULL);
+
+	t_case("... and not if its destination is to be left alone");
+	box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_DESTINATION, "timeout");
+	t_true(spool_foretell(b.sp, id, b.now) == NULL);
+	box_clear(&b);
+}
+
+static void
 thousand_dead(void)
 {
 	struct spool_job job;
@@ -750,6 +777,7 @@ main(void)
 	recipients();
 	bounced();
 	dead_destination();
+	foretold();
 	thousand_dead();
 	turns();
 	rates();

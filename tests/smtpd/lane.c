@@ -431,6 +431,57 @@ test_again(void)
 	mx_stop(mx);
 }
 
+static void
+test_expect(void)
+{
+	struct mx_conduct conduct = { .tls = good };
+	struct mx *mx = mx_start(1, 0, &conduct);
+	struct sockaddr_in sin;
+
+	t_case("lane: a job that is foretold finds its session open");
+	open_world(world, LEVEL_REQUIRE, 100);
+	world->next[0] = new_route();
+	add_host(world->next[0], "mx.test", mx);
+	lane_expect(world->lane);
+	run_for(200, stop_loop);
+	t_int(mx_connections(mx), 1);
+	t_int(mx_messages(mx), 0);
+	give(world, 1, 1);
+	finish(world);
+	t_int(count(world, OUTCOME_DELIVERED), 1);
+
+	t_case("lane: and where one is open no other is opened for it");
+	lane_expect(world->lane);
+	run_for(100, stop_loop);
+	give(world, 1, 1);
+	finish(world);
+	t_int(count(world, OUTCOME_DELIVERED), 2);
+	t_int(mx_connections(mx), 1);
+	t_int(world->asked, 1);
+	close_world(world);
+
+	mx_stop(mx);
+
+	t_case("lane: what fails before the job is there says nothing of it");
+	conduct.tls = bad;
+	mx = mx_start(1, 0, &conduct);
+	sin = mx_address(mx);
+	open_world(world, LEVEL_REQUIRE, 100);
+	world->next[0] = new_route();
+	add_host(world->next[0], "mx.test", mx);
+	lane_expect(world->lane);
+	run_for(200, stop_loop);
+	t_int(mx_connections(mx), 1);
+	mx_stop(mx);
+	conduct.tls = good;
+	mx = mx_start(1, ntohs(sin.sin_port), &conduct);
+	give(world, 1, 1);
+	finish(world);
+	t_int(count(world, OUTCOME_DELIVERED), 1);
+	close_world(world);
+	mx_stop(mx);
+}
+
 int
 main(void)
 {
@@ -446,6 +497,7 @@ main(void)
 	test_gone();
 	test_limit();
 	test_again();
+	test_expect();
 	end_world();
 	return t_done();
 }
