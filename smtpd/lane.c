@@ -590,6 +590,7 @@ lane_pool_free(struct lane_pool *pool)
 {
 	if (pool == NULL)
 		return;
+	ev_soon_del(pool->options.setup->ev, &pool->turn);
 	lane_resume_free(pool->resume);
 	free(pool);
 }

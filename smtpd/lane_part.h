@@ -105,6 +105,8 @@ struct lane_pool {
 	size_t sessions;
 	size_t idle_count;        /* of them, without work */
 	struct lane_list waiting; /* to begin a session */
+	unsigned begun;           /* in this turn of the loop */
+	struct ev_task turn;
 };
 
 int64_t lane_now(const struct lane *);

@@ -14,6 +14,7 @@
 #define CONNECT_LAST_MS 30000 /* and for the last one */
 #define WALK_MS 1800000       /* for finding a host at all */
 #define AGAIN_MAX 3           /* times that a connection may be gone */
+#define BEGIN_MAX 16          /* sessions that a process begins in a turn */
 
 static void on_session(void *arg, struct session *, enum session_event);
 
@@ -47,6 +48,48 @@ kick_waiting(struct lane_pool *pool)
 	TAILQ_REMOVE(&pool->waiting, lane, waiting_entry);
 	lane->waiting = false;
 	lane_soon(lane);
+}
+
+static bool
+has_berths(const struct lane_pool *pool)
+{
+	return pool->sessions < pool->options.sessions_max;
+}
+
+/*
+ * A thousand sessions begun at once would all get on at the same slow pace:
+ * a few at a time, and the first are through before the last begin.
+ */
+static void
+begin_more(void *arg)
+{
+	struct lane_pool *pool = arg;
+	int i;
+
+	pool->begun = 0;
+	for (i = 0; i < BEGIN_MAX; i++)
+		kick_waiting(pool);
+	/* Those may need none any more: then it is the next ones' turn. */
+	if (!TAILQ_EMPTY(&pool->waiting) && has_berths(pool))
+		ev_soon(pool->options.setup->ev, &pool->turn, begin_more, pool);
+}
+
+/* False: the lane is called when it may begin one. */
+static bool
+may_begin(struct lane *lane)
+{
+	struct lane_pool *pool = lane->pool;
+
+	if (has_berths(pool) && pool->begun < BEGIN_MAX) {
+		if (pool->begun++ == 0)
+			ev_soon(pool->options.setup->ev, &pool->turn,
+			    begin_more, pool);
+		return true;
+	}
+	if (!lane->waiting)
+		TAILQ_INSERT_TAIL(&pool->waiting, lane, waiting_entry);
+	lane->waiting = true;
+	return false;
 }
 
 /* Without work. Each session holds some 50 KiB: of many, few are kept long. */
@@ -152,7 +195,7 @@ tlsa_of(const struct lane_host *host)
 	return tlsa;
 }
 
-/* False: the pool has none left, the lane is called when it has. */
+/* False: not now, the lane is called when it may. */
 static bool
 open_berth(struct lane *lane, size_t at)
 {
@@ -160,12 +203,8 @@ open_berth(struct lane *lane, size_t at)
 	struct candidate *c = &lane->plan->candidate[at];
 	struct berth *b;
 
-	if (pool->sessions >= pool->options.sessions_max) {
-		if (!lane->waiting)
-			TAILQ_INSERT_TAIL(&pool->waiting, lane, waiting_entry);
-		lane->waiting = true;
+	if (!may_begin(lane))
 		return false;
-	}
 	b = xcalloc(1, sizeof(*b));
 	b->lane = lane;
 	b->plan = lane->plan;

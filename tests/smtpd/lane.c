@@ -482,6 +482,38 @@ test_expect(void)
 	mx_stop(mx);
 }
 
+static void
+test_many(void)
+{
+	struct mx_conduct conduct = { .tls = good };
+	struct mx *mx = mx_start(1, 0, &conduct);
+	struct lane *lanes[JOBS];
+	int i;
+
+	t_case("lane: many at once begin a few at a time, and all get there,"
+	       " even if those before them need no session any more");
+	open_world(world, LEVEL_REQUIRE, 100);
+	for (i = 0; i < JOBS; i++) {
+		world->next[i] = new_route();
+		add_host(world->next[i], "mx.test", mx);
+		lanes[i] = world->lane;
+		give(world, 1, 1);
+		new_lane(world, LEVEL_REQUIRE);
+	}
+	run_for(0, stop_loop);
+	t_true(mx_connections(mx) < JOBS);
+	for (i = JOBS / 4; i < JOBS / 2; i++)
+		lane_drain(lanes[i]);
+	run_for(15000, give_up);
+	t_int(world->done, JOBS);
+	t_int(count(world, OUTCOME_DELIVERED), mx_messages(mx));
+	t_true(mx_messages(mx) >= JOBS * 3 / 4);
+	for (i = 0; i < JOBS; i++)
+		lane_free(lanes[i]);
+	close_world(world);
+	mx_stop(mx);
+}
+
 int
 main(void)
 {
@@ -498,6 +530,7 @@ main(void)
 	test_limit();
 	test_again();
 	test_expect();
+	test_many();
 	end_world();
 	return t_done();
 }

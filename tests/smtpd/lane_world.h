@@ -55,7 +55,7 @@ struct work {
 struct world {
 	struct lane_pool *pool;
 	struct lane *lane;
-	struct lane_route *next[4]; /* answers, in order; NULL: silence */
+	struct lane_route *next[JOBS]; /* answers, in order; NULL: silence */
 	int asked;
 	int refreshes;
 	struct work work[JOBS];
@@ -181,7 +181,7 @@ close_world(struct world *w)
 
 	lane_free(w->lane);
 	run_for(10, stop_loop); /* QUIT and its reply */
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < JOBS; i++)
 		lane_route_free(w->next[i]);
 	lane_pool_free(w->pool);
 }
