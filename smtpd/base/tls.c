@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -11,39 +10,14 @@
 #include <string.h>
 #include <strings.h>
 
+#include "smtpd/base/trust.h"
+
 #define CERT_LIST_MAX 102400 /* bytes of a peer's certificates */
 #define DEPTH_MAX 10         /* of a chain */
 /* Classical first: large post-quantum hellos hang some peers. */
 static char groups[] = "X25519:P-256:X448:P-521:P-384";
 
 /* ---- contexts ---- */
-
-static size_t
-read_roots(X509_STORE *store, const char *pem, size_t len)
-{
-	BIO *bio = BIO_new_mem_buf(pem, (int)len);
-	size_t roots = 0;
-	X509 *cert;
-
-	if (bio == NULL)
-		return 0;
-	for (;;) {
-		ERR_clear_error();
-		cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-		if (cert != NULL && X509_STORE_add_cert(store, cert) == 1)
-			roots++;
-		X509_free(cert);
-		/* One that cannot be read does not hide those behind it. */
-		if (cert == NULL &&
-		    (BIO_eof(bio) ||
-			ERR_GET_REASON(ERR_peek_last_error()) ==
-			    PEM_R_NO_START_LINE))
-			break;
-	}
-	BIO_free(bio);
-	ERR_clear_error();
-	return roots;
-}
 
 static int
 on_new_session(SSL *ssl, SSL_SESSION *session)
@@ -78,6 +52,19 @@ configure(SSL_CTX *c)
 	    SSL_CTX_dane_enable(c) == 1;
 }
 
+static bool
+trust(struct tls_ctx *ctx, const char *pem, size_t len, const char **why)
+{
+	size_t roots;
+	X509_STORE *store = trust_new(pem, len, &roots);
+
+	if (store == NULL)
+		return false;
+	SSL_CTX_set_cert_store(ctx->ssl_ctx, store);
+	*why = "no certificate in the CA bundle";
+	return roots > 0;
+}
+
 struct tls_ctx *
 tls_ctx_client(const char *pem, size_t len, const char **why)
 {
@@ -96,16 +83,11 @@ tls_ctx_client(const char *pem, size_t len, const char **why)
 		tls_ctx_free(ctx);
 		return NULL;
 	}
-	ctx->store = SSL_CTX_get_cert_store(ctx->ssl_ctx);
-	if (pem == NULL)
-		return ctx;
-	if (len <= INT_MAX)
-		ctx->roots = read_roots(ctx->store, pem, len);
-	if (ctx->roots == 0) {
-		*why = "no certificate in the CA bundle";
+	if (pem != NULL && !trust(ctx, pem, len, why)) {
 		tls_ctx_free(ctx);
 		return NULL;
 	}
+	ctx->store = SSL_CTX_get_cert_store(ctx->ssl_ctx);
 	return ctx;
 }
 

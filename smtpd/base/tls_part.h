@@ -13,7 +13,6 @@
 struct tls_ctx {
 	SSL_CTX *ssl_ctx;
 	X509_STORE *store; /* the context's */
-	size_t roots;
 	unsigned refs;
 };
 
