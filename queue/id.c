@@ -14,6 +14,12 @@ id_next(struct id_source *source, uint64_t now_us)
 }
 
 uint64_t
+id_at_us(uint64_t us)
+{
+	return us * 4 + 3;
+}
+
+uint64_t
 id_time_us(uint64_t id)
 {
 	return id / 4;

@@ -27,6 +27,9 @@ struct id_source {
  */
 uint64_t id_next(struct id_source *, uint64_t now_us);
 
+/* The greatest id of that microsecond. */
+uint64_t id_at_us(uint64_t us);
+
 /* When the id was allotted: microseconds since 1970. */
 uint64_t id_time_us(uint64_t id);
 

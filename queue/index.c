@@ -48,6 +48,7 @@ index_init(struct index *ix, const struct index_hooks *hooks, int64_t now_ms)
 	wheel_init(&ix->rcpt_wheel, now_ms);
 	wheel_init(&ix->message_wheel, now_ms);
 	wheel_init(&ix->dest_wheel, now_ms);
+	ages_init(ix, now_ms);
 }
 
 static void
@@ -359,14 +360,17 @@ index_dest_down(struct index *ix, struct dest *dest, bool was_down)
 }
 
 static void
-count(struct index *ix, struct dest *dest, enum rcpt_state state, bool more)
+count(struct index *ix, struct rcpt *r, bool more)
 {
+	struct dest *dest;
 	uint64_t by;
 
+	dest = r->domain->dest;
 	by = more ? 1 : (uint64_t)-1;
-	ix->counts[state] += by;
-	dest->counts[state] += by;
-	if (state == RCPT_READY && index_is_down(dest))
+	ix->counts[r->state] += by;
+	dest->counts[r->state] += by;
+	dest->ages[ages_class(ix, index_owner(r)->id)] += by;
+	if (r->state == RCPT_READY && index_is_down(dest))
 		ix->blocked += by;
 }
 
@@ -408,7 +412,7 @@ index_drop(struct index *ix, struct rcpt *r)
 	if (r->state == RCPT_DONE)
 		return;
 	dest = r->domain->dest;
-	count(ix, dest, (enum rcpt_state)r->state, false);
+	count(ix, r, false);
 	if (r->state == RCPT_READY)
 		leave_line(ix, dest, r);
 	else if (r->state == RCPT_DEFERRED)
@@ -427,7 +431,7 @@ index_move(struct index *ix, struct rcpt *r, enum rcpt_state state,
 		return;
 	dest = r->domain->dest;
 	r->state = (uint8_t)state;
-	count(ix, dest, state, true);
+	count(ix, r, true);
 	note_oldest(dest, index_owner(r)->id);
 	memset(&r->at, 0, sizeof r->at);
 	if (state == RCPT_DEFERRED)

@@ -21,6 +21,7 @@
 #include <sys/queue.h>
 #include <sys/tree.h>
 
+#include "queue/ages.h"
 #include "queue/fault.h"
 #include "queue/limit.h"
 #include "queue/outcome.h"
@@ -39,6 +40,7 @@ struct dest {
 	struct wheel_node timer;
 	struct limit limit;
 	uint64_t counts[RCPT_STATES];
+	uint64_t ages[AGES]; /* the same by age: see ages.h */
 	uint64_t refs;       /* domains and jobs; 0: it rests */
 	uint64_t oldest;     /* no message of it has an older id; 0: none */
 	unsigned turn;       /* jobs left in this turn */
@@ -124,7 +126,8 @@ struct index {
 	uint64_t dest_count; /* with recipients or jobs */
 	uint64_t resting;    /* without: kept for what their rate remembers */
 	uint64_t counts[RCPT_STATES];
-	uint64_t blocked; /* READY, but their destination is down */
+	uint64_t blocked;         /* READY, but their destination is down */
+	uint64_t hands[AGES - 1]; /* of ages.h: newer ids are younger */
 };
 
 void index_init(struct index *, const struct index_hooks *, int64_t now_ms);

@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "queue/ages.h"
 #include "queue/envelope.h"
 #include "queue/limit.h"
 #include "queue/outcome.h"
@@ -304,14 +305,18 @@ void spool_count(const struct spool *, struct spool_counts *);
 struct spool_dest {
 	const char *key;
 	uint64_t rcpts[RCPT_LISTED];
-	unsigned window;    /* sessions allowed at present */
-	bool down;          /* waits for a probe */
-	int64_t next_ms;    /* of the probe, if down */
-	const char *reason; /* why it is down; "" */
-	uint64_t oldest;    /* no message of it has an older id; 0: none */
+	uint64_t ages[AGES]; /* the same by age: see spool_grow_older() */
+	unsigned window;     /* sessions allowed at present */
+	bool down;           /* waits for a probe */
+	int64_t next_ms;     /* of the probe, if down */
+	const char *reason;  /* why it is down; "" */
+	uint64_t oldest;     /* no message of it has an older id; 0: none */
 };
 /* Destinations by name: "after" is the last key seen, "" to begin. false: the
  * end. *out is valid until the next call of the spool. */
 bool spool_dest_next(struct spool *, const char *after, struct spool_dest *out);
+/* Bring the ages of all up to date. false: that was a turn's work, and there
+ * is more. */
+bool spool_grow_older(struct spool *, int64_t now_ms);
 
 #endif

@@ -308,6 +308,13 @@ dest_of(struct wheel_node *node)
 	    struct dest *)(void *)((char *)node - offsetof(struct dest, timer));
 }
 
+static void
+set_back(struct spool *sp)
+{
+	index_set_back(&sp->index, sp->now_ms, spool_latest(sp));
+	ages_init(&sp->index, sp->now_ms);
+}
+
 void
 spool_tick(struct spool *sp, int64_t now_ms)
 {
@@ -334,7 +341,8 @@ spool_tick(struct spool *sp, int64_t now_ms)
 	}
 	/* Now that the wheels stand at the new time. */
 	if (now_ms + BACK_MS < sp->tick_ms)
-		index_set_back(&sp->index, now_ms, spool_latest(sp));
+		set_back(sp);
+	(void)ages_advance(&sp->index, now_ms, TICK_MOST);
 	sp->tick_ms = now_ms;
 }
 

@@ -7,6 +7,7 @@
 
 #include "queue/spool_state.h"
 
+#define AGES_A_TURN 20000           /* messages that grow older */
 #define HISTORY_MOST 64             /* attempts read for one recipient */
 #define HISTORY_BYTES (256U * 1024) /* and their text */
 
@@ -484,6 +485,14 @@ spool_dest_next(struct spool *sp, const char *after, struct spool_dest *out)
 	out->window = limit_width(&dest->limit);
 	out->next_ms = dest->limit.down_until_ms;
 	out->reason = fault != NULL ? fault->reason : "";
+	for (i = 0; i < AGES; i++)
+		out->ages[i] = dest->ages[i];
 	out->oldest = index_oldest(dest);
 	return true;
+}
+
+bool
+spool_grow_older(struct spool *sp, int64_t now_ms)
+{
+	return ages_advance(&sp->index, now_ms, AGES_A_TURN);
 }

@@ -131,6 +131,8 @@ count_queue(struct answer *a)
 	struct spool_dest dest;
 	int budget = TURN_BUDGET;
 
+	if (a->after[0] == '\0' && !spool_grow_older(spool, now_ms))
+		return;
 	while (io_pending(a->io) < PAGE_BYTES && budget-- > 0) {
 		if (!spool_dest_next(spool, a->after, &dest)) {
 			end_well(a);
@@ -141,6 +143,8 @@ count_queue(struct answer *a)
 		    strcmp(a->filter.domain, dest.key) != 0)
 			continue;
 		describe_dest(new_object(a), &dest, now_ms);
+		if (a->ask.verb == CTL_COUNT)
+			describe_ages(&a->all->json, &dest);
 		json_end(&a->all->json);
 		put_json(a);
 	}

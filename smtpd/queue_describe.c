@@ -124,6 +124,17 @@ describe_dest(struct json *j, const struct spool_dest *dest, int64_t now_ms)
 }
 
 void
+describe_ages(struct json *j, const struct spool_dest *dest)
+{
+	static const char *const keys[AGES] = { "age_5m", "age_30m", "age_2h",
+		"age_8h", "age_1d", "age_more" };
+	int i;
+
+	for (i = 0; i < AGES; i++)
+		json_number(j, keys[i], (int64_t)dest->ages[i]);
+}
+
+void
 describe_message(struct json *j, const struct envelope *env, int64_t now_ms)
 {
 	add_id(j, env->id);

@@ -16,6 +16,8 @@
 void describe_entry(struct json *, const struct spool_entry *, int64_t now_ms);
 /* A destination, as `queue --count` and `top` do. */
 void describe_dest(struct json *, const struct spool_dest *, int64_t now_ms);
+/* How old what is queued for it is, as `queue --count` tells. */
+void describe_ages(struct json *, const struct spool_dest *);
 
 /* A message, its recipients aside, for `show`. */
 void describe_message(struct json *, const struct envelope *, int64_t now_ms);

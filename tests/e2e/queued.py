@@ -180,9 +180,11 @@ def _(lab):
     sendmail("-f", FROM, "u@y.example", text=b"Subject: q\n\nx\n")
     wait_queue(2, state="deferred")
     done = sealpost("queue", "--count", "--json")
-    keys = sorted(json.loads(l)["destination"]
-                  for l in done.out.splitlines())
-    equal(keys, ["mx.via.example:25", "mx.via.example:25;strict"])
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    equal(sorted(r["destination"] for r in rows),
+          ["mx.via.example:25", "mx.via.example:25;strict"])
+    equal([(r["total"], r["deferred"], r["age_5m"], r["age_30m"],
+            r["age_more"]) for r in rows], [(1, 1, 1, 0, 0)] * 2)
     equal([e["recipient"] for e in queue("--domain", "mx.via.example:25")],
           ["u@x.example"])
     equal([e["recipient"] for e in queue("--domain", "x.example")],
