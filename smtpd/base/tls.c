@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "smtpd/base/trust.h"
+#include "smtpd/base/tls_trust.h"
 
 #define CERT_LIST_MAX 102400 /* bytes of a peer's certificates */
 #define DEPTH_MAX 10         /* of a chain */
@@ -56,7 +56,7 @@ static bool
 trust(struct tls_ctx *ctx, const char *pem, size_t len, const char **why)
 {
 	size_t roots;
-	X509_STORE *store = trust_new(pem, len, &roots);
+	X509_STORE *store = tls_trust_new(pem, len, &roots);
 
 	if (store == NULL)
 		return false;

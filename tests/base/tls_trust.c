@@ -1,4 +1,4 @@
-#include "smtpd/base/trust.h"
+#include "smtpd/base/tls_trust.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -43,7 +43,7 @@ bundle(const char *one, const char *two, size_t *roots)
 	    "-----END CERTIFICATE-----\n-----BEGIN X509 CRL-----\nAAAA\n"
 	    "-----END X509 CRL-----\n%s",
 	    one, two);
-	return trust_new(text, strlen(text), roots);
+	return tls_trust_new(text, strlen(text), roots);
 }
 
 static void
@@ -117,7 +117,7 @@ test_odd(void)
 	t_case("trust: one that is cut off is never trusted");
 	for (most = 1; most < len; most++) {
 		text = as_pem(server, most);
-		store = trust_new(text, strlen(text), &roots);
+		store = tls_trust_new(text, strlen(text), &roots);
 		if (most < 20)
 			t_int(roots, 0);
 		t_true(verify(store, server) != X509_V_OK);

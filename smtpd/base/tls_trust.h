@@ -4,8 +4,8 @@
  * cost every process a megabyte and 40 ms at its start.
  */
 
-#ifndef SMTPD_BASE_TRUST_H
-#define SMTPD_BASE_TRUST_H
+#ifndef SMTPD_BASE_TLS_TRUST_H
+#define SMTPD_BASE_TLS_TRUST_H
 
 #include <openssl/x509.h>
 #include <stddef.h>
@@ -17,6 +17,6 @@
  * roots    set to how many there are
  * returns  to free with X509_STORE_free(); NULL: no memory
  */
-X509_STORE *trust_new(const char *pem, size_t len, size_t *roots);
+X509_STORE *tls_trust_new(const char *pem, size_t len, size_t *roots);
 
 #endif

@@ -1,4 +1,4 @@
-#include "smtpd/base/trust.h"
+#include "smtpd/base/tls_trust.h"
 
 #include <limits.h>
 #include <openssl/err.h>
@@ -183,7 +183,7 @@ new_store(struct trust *t)
 }
 
 X509_STORE *
-trust_new(const char *pem, size_t len, size_t *roots)
+tls_trust_new(const char *pem, size_t len, size_t *roots)
 {
 	struct trust *t = calloc(1, sizeof(*t));
 	X509_STORE *store = NULL;
