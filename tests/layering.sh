@@ -9,13 +9,11 @@
 # The leaves know no clock, process, thread or log either.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-failed=0
 
 complain() { # what; the lines that prove it come on standard input
 	found=$(cat)
 	[ -n "$found" ] || return 0
 	printf '%s\n%s\n' "$found" "^ $1" | sed '/^\^/!s/^/	/'
-	failed=1
 }
 
 # Project includes of one folder that lie outside the allowed ones.
@@ -33,21 +31,26 @@ belongs_to() { # header-regex file-regex
 	    complain "<$1> belongs to $2"
 }
 
-may_include queue 'queue/'
-may_include mtasts 'mtasts/'
-may_include smtpd/base 'smtpd/base/'
-may_include smtpd '(smtpd|queue|mtasts)/'
-may_include smtpd/cli '(smtpd|queue|mtasts)/'
+rules() {
+	may_include queue 'queue/'
+	may_include mtasts 'mtasts/'
+	may_include smtpd/base 'smtpd/base/'
+	may_include smtpd '(smtpd|queue|mtasts)/'
+	may_include smtpd/cli '(smtpd|queue|mtasts)/'
 
-belongs_to 'ares' 'smtpd/dns[a-z_]*\.c'
-belongs_to 'curl/' 'mtasts/curl\.h'
-belongs_to 'openssl/' 'smtpd/base/tls[a-z_]*\.[ch]|smtpd/(dane|dkim)\.c'
-belongs_to 'seccomp' 'smtpd/base/(sandbox|seccomp)[a-z_]*\.c'
+	belongs_to 'ares' 'smtpd/dns[a-z_]*\.c'
+	belongs_to 'curl/' 'mtasts/curl\.h'
+	belongs_to 'openssl/' 'smtpd/base/tls[a-z_]*\.[ch]|smtpd/(dane|dkim)\.c'
+	belongs_to 'seccomp' 'smtpd/base/(sandbox|seccomp)[a-z_]*\.c'
 
-grep -nwE '(time|clock_gettime|gettimeofday|fork|pthread_create|syslog|openlog|printf|fprintf|getenv) ?\(' \
-    $(find queue mtasts -name '*.c') /dev/null |
-    grep -vE ':[[:space:]]*(\*|/\*)' |
-    complain "a leaf is given its time and returns facts"
+	grep -nwE '(time|clock_gettime|gettimeofday|fork|pthread_create|syslog|openlog|printf|fprintf|getenv) ?\(' \
+	    $(find queue mtasts -name '*.c') /dev/null |
+	    grep -vE ':[[:space:]]*(\*|/\*)' |
+	    complain "a leaf is given its time and returns facts"
+}
 
-[ $failed -eq 0 ] && echo "layering: as style demands"
-exit $failed
+# complain() runs in pipelines: what it says is what has failed.
+complaints=$(rules)
+[ -z "$complaints" ] && echo "layering: as style demands" && exit 0
+printf '%s\n' "$complaints"
+exit 1
