@@ -322,6 +322,21 @@ spool_append(struct spool *sp, const struct envelope *env, int body,
 	return spool_put(sp, env, body, false);
 }
 
+const char *
+spool_foretell(struct spool *sp, uint64_t id, int64_t now_ms)
+{
+	const struct message *m;
+	const struct dest *dest;
+
+	m = index_find(&sp->index, id);
+	if (m == NULL || (m->flags & MESSAGE_PENDING) == 0)
+		return NULL;
+	dest = m->rcpts[0].domain->dest;
+	if (dest->limit.busy > 0 || limit_next(&dest->limit, now_ms) != 0)
+		return NULL;
+	return dest->key;
+}
+
 /* ---- group commit ---- */
 
 /* Nothing of it will be found: it was not a report. */

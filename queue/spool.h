@@ -139,6 +139,13 @@ int spool_failing(const struct spool *);
 int spool_append(struct spool *, const struct envelope *env, int body,
     int64_t now_ms);
 
+/*
+ * Where a message that is not yet durable will go as soon as it is: the
+ * destination of its first recipient, borrowed. NULL: nowhere at once, or
+ * others are under way there.
+ */
+const char *spool_foretell(struct spool *, uint64_t id, int64_t now_ms);
+
 /* A file for a large body. Returns an fd to read and write, the caller's to
  * close; or -1 with errno. */
 int spool_large_open(struct spool *, uint64_t id);
@@ -202,12 +209,6 @@ struct spool_job {
  * returns  1; 0: none; -1 with errno: one could not be read; call again
  */
 int spool_next(struct spool *, int64_t now_ms, bool proven, struct spool_job *);
-/*
- * Where a message that is not yet durable will go as soon as it is: the
- * destination of its first recipient, borrowed. NULL: nowhere at once, or
- * others are under way there.
- */
-const char *spool_foretell(struct spool *, uint64_t id, int64_t now_ms);
 /* Jobs under way, and of them those to destinations not known to work. */
 size_t spool_jobs(const struct spool *);
 size_t spool_jobs_unproven(const struct spool *);

@@ -272,21 +272,6 @@ spool_next(struct spool *sp, int64_t now_ms, bool proven, struct spool_job *out)
 	return -1;
 }
 
-const char *
-spool_foretell(struct spool *sp, uint64_t id, int64_t now_ms)
-{
-	const struct message *m;
-	const struct dest *dest;
-
-	m = index_find(&sp->index, id);
-	if (m == NULL || (m->flags & MESSAGE_PENDING) == 0)
-		return NULL;
-	dest = m->rcpts[0].domain->dest;
-	if (dest->limit.busy > 0 || limit_next(&dest->limit, now_ms) != 0)
-		return NULL;
-	return dest->key;
-}
-
 /* ---- results ---- */
 
 /* next_ms: of a deferral; else 0. */
