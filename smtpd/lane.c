@@ -354,13 +354,13 @@ run_idle(struct lane *lane)
 	if (lane->job_count == 0)
 		ev_timer_set(lane->pool->options.setup->ev, &lane->rest,
 		    lane_now(lane) + REST_MS);
-	if (!lane->expecting || lane->asking)
+	if (!lane->open_ahead || lane->asking)
 		return;
 	if (must_ask(lane)) {
 		ask(lane);
 		return;
 	}
-	lane->expecting = false;
+	lane->open_ahead = false;
 	if (lane->berth_count == 0 && lane->plan->route->status == ROUTE_OK)
 		lane_open_ahead(lane);
 }
@@ -374,7 +374,7 @@ run(void *arg)
 		run_idle(lane);
 		return;
 	}
-	lane->expecting = false;
+	lane->open_ahead = false;
 	if (lane->asking)
 		return;
 	if (must_ask(lane)) {
@@ -440,7 +440,7 @@ on_no_answer(void *arg)
 {
 	struct lane *lane = arg;
 
-	lane->asking = lane->second_look = lane->expecting = false;
+	lane->asking = lane->second_look = lane->open_ahead = false;
 	fail_waiting(lane, fail_unanswered);
 	lane_soon(lane);
 }
@@ -464,7 +464,12 @@ lane_add(struct lane *lane, struct lane_job *job, unsigned width)
 void
 lane_expect(struct lane *lane)
 {
-	lane->expecting = lane->berth_count == 0;
+	if (lane->job_count > 0 || lane->berth_count > 0)
+		return;
+	/* What an earlier one met that never came does not hold for this. */
+	if (lane->plan != NULL)
+		lane_forget_walk(lane);
+	lane->open_ahead = true;
 	lane_soon(lane);
 }
 

@@ -176,7 +176,8 @@ struct lane *lane_new(struct lane_pool *, const struct lane_options *);
 void lane_free(struct lane *);
 /* Take a job; "width": sessions at once from now on, at least 1. */
 void lane_add(struct lane *, struct lane_job *, unsigned width);
-/* A job will come in a moment: open a session for it, unless there is one. */
+/* A job will come in a moment: open a session for it, unless there is one. If
+ * that fails, it has failed for the job. */
 void lane_expect(struct lane *);
 /* The answer to lane_ops.ask; takes "route". Ignored if none is awaited. */
 void lane_answer(struct lane *, struct lane_route *route);

@@ -65,8 +65,8 @@ struct lane_kept {
 struct lane {
 	struct lane_pool *pool;
 	TAILQ_ENTRY(lane) waiting_entry;
-	bool waiting;   /* to begin a session */
-	bool expecting; /* a job, which was foretold */
+	bool waiting;    /* to begin a session */
+	bool open_ahead; /* for a job that was foretold */
 	void *owner;
 	char *destination;
 	char *domain;
@@ -128,6 +128,8 @@ void lane_finish_job(struct lane *, struct lane_job *);
 
 /* Give idle sessions work, open more, or find that no host is left. */
 void lane_walk(struct lane *);
+/* The next jobs begin at the first host again. */
+void lane_forget_walk(struct lane *);
 /* Open the first session, for a job to come. */
 void lane_open_ahead(struct lane *);
 /* Close the sessions without a job that are of another plan, or all. */

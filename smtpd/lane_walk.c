@@ -366,7 +366,7 @@ on_ended(struct berth *b)
 			close_siblings(b);
 		}
 		settle_job(b, gone);
-	} else if (!b->ready && b->plan == lane->plan && lane->job_count > 0) {
+	} else if (!b->ready && b->plan == lane->plan) {
 		/* A host may bear fewer sessions than we would open. */
 		if (others_ready(b))
 			lane->cap = (unsigned)lane->berth_count - 1;
@@ -514,9 +514,8 @@ open_for_jobs(struct lane *lane)
 			return;
 }
 
-/* The next jobs begin at the first host again. */
-static void
-forget_walk(struct lane *lane)
+void
+lane_forget_walk(struct lane *lane)
 {
 	struct candidate *c = lane->plan->candidate;
 	size_t i;
@@ -558,7 +557,7 @@ lane_walk(struct lane *lane)
 			(void)take_job(b);
 	if (walk_is_over(lane)) {
 		if (lane_give_up(lane))
-			forget_walk(lane);
+			lane_forget_walk(lane);
 		return;
 	}
 	open_for_jobs(lane);

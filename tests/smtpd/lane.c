@@ -462,7 +462,7 @@ test_expect(void)
 
 	mx_stop(mx);
 
-	t_case("lane: what fails before the job is there says nothing of it");
+	t_case("lane: what fails before the job is there has failed for it");
 	conduct.tls = bad;
 	mx = mx_start(1, 0, &conduct);
 	sin = mx_address(mx);
@@ -471,10 +471,20 @@ test_expect(void)
 	add_host(world->next[0], "mx.test", mx);
 	lane_expect(world->lane);
 	run_for(200, stop_loop);
+	give(world, 1, 1);
+	finish(world);
+	t_int(count(world, OUTCOME_DEFERRED), 1);
 	t_int(mx_connections(mx), 1);
+
+	t_case("lane: but not for the next one");
+	lane_expect(world->lane);
+	run_for(200, stop_loop);
+	t_int(mx_connections(mx), 2);
 	mx_stop(mx);
 	conduct.tls = good;
 	mx = mx_start(1, ntohs(sin.sin_port), &conduct);
+	lane_expect(world->lane);
+	run_for(200, stop_loop);
 	give(world, 1, 1);
 	finish(world);
 	t_int(count(world, OUTCOME_DELIVERED), 1);
