@@ -100,6 +100,10 @@ struct spool_conf {
 	void (*limits)(void *arg, const char *key, struct limit_conf *);
 	/* What a reason word means and what to do, for people; "" if unknown */
 	const char *(*advice)(void *arg, const char *reason);
+	/* Who reads what is sent to "address": calls fn with each, up to a
+	 * failure of fn. Returns how many; 0, -1: write to itself. */
+	int (*expand)(void *arg, const char *address,
+	    int (*fn)(void *arg, const char *one), void *fn_arg);
 };
 
 /* ---- open ---- */

@@ -126,11 +126,34 @@ has_eight_bit(const char *bytes, size_t len)
 
 /* ---- the report ---- */
 
+static int
+add_to(void *arg, const char *address)
+{
+	struct recipient to = { .address = address,
+		.orcpt = "",
+		.notify = NOTIFY_NEVER };
+	struct envelope *env = arg;
+
+	if (has_eight_bit(address, strlen(address)))
+		env->flags |= ENVELOPE_SMTPUTF8;
+	return envelope_add(env, &to);
+}
+
+/* Whom a report is for: a local name may have an alias. */
+static int
+address_report(struct spool *sp, struct envelope *env, const char *sender)
+{
+	if (sp->conf.expand != NULL &&
+	    sp->conf.expand(sp->conf.arg, sender, add_to, env) > 0)
+		return 0;
+	env->rcpt_count = 0;
+	return add_to(env, sender);
+}
+
 static void
 queue_report(struct spool *sp, struct message *m, const struct dsn *d,
     const char *text, size_t len)
 {
-	struct recipient to;
 	struct envelope env;
 	int body;
 
@@ -141,14 +164,8 @@ queue_report(struct spool *sp, struct message *m, const struct dsn *d,
 	env.client = "report";
 	if (has_eight_bit(text, len))
 		env.flags |= ENVELOPE_8BITMIME | ENVELOPE_8BIT;
-	memset(&to, 0, sizeof to);
-	to.address = d->env->sender;
-	to.orcpt = "";
-	to.notify = NOTIFY_NEVER;
-	if (has_eight_bit(to.address, strlen(to.address)))
-		env.flags |= ENVELOPE_SMTPUTF8;
 	body = spool_seal_file(text, len);
-	if (body == -1 || envelope_add(&env, &to) == -1 ||
+	if (body == -1 || address_report(sp, &env, d->env->sender) == -1 ||
 	    spool_put(sp, &env, body, true) == -1) {
 		if (body != -1)
 			(void)close(body);

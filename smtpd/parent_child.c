@@ -79,10 +79,10 @@ send_parts(struct parent_child *c)
 		MSG_SEND(c->ipc, trust, &trust, copy_fd(p->setup.trust));
 	if (c->role == ROLE_DELIVER)
 		send_secrets(c);
-	if (c->role == ROLE_LISTEN) {
+	if (c->role == ROLE_LISTEN || c->role == ROLE_QUEUE)
 		MSG_SEND(c->ipc, aliases, &aliases, copy_fd(p->setup.aliases));
+	if (c->role == ROLE_LISTEN)
 		send_listeners(c);
-	}
 }
 
 static void

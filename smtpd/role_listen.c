@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "smtpd/alias_take.h"
 #include "smtpd/base/log.h"
 #include "smtpd/caller.h"
 #include "smtpd/child.h"
@@ -164,47 +165,6 @@ add_listener(const struct msg_listener *m, int fd)
 		log_die("cannot watch %s: %s", m->name, strerror(errno));
 }
 
-/* ---- aliases ---- */
-
-static void
-set_aliases(const char *text, size_t len)
-{
-	const struct conf *conf = child_conf(role.door.child);
-	struct conf_errors errors = { 0 };
-	struct alias_table *table;
-
-	table = alias_parse(conf->aliases != NULL ? conf->aliases : "aliases",
-	    text, len, conf->hostname != NULL ? conf->hostname : "localhost",
-	    &errors);
-	if (table == NULL)
-		log_die("out of memory");
-	if (errors.count > 0)
-		log_note(LOG_PRI_WARNING, "%zu in the aliases refused: %.*s",
-		    errors.count, (int)strcspn(errors.text, "\n"), errors.text);
-	conf_errors_clear(&errors);
-	alias_free(role.door.aliases);
-	role.door.aliases = table;
-}
-
-static void
-read_aliases(int fd)
-{
-	char *text = xcalloc(1, ALIAS_FILE_MAX + 1);
-	size_t len = 0;
-	ssize_t n;
-
-	while (len <= ALIAS_FILE_MAX &&
-	    (n = pread(fd, text + len, ALIAS_FILE_MAX + 1 - len, (off_t)len)) >
-		0)
-		len += (size_t)n;
-	if (len > ALIAS_FILE_MAX)
-		log_note(LOG_PRI_ERR, "the aliases file is too large, ignored");
-	else
-		set_aliases(text, len);
-	free(text);
-	close(fd);
-}
-
 /* ---- hearing ---- */
 
 struct ipc *
@@ -231,7 +191,9 @@ hear_parent(uint32_t type, const void *body, int fd)
 		add_listener(body, fd);
 		break;
 	case MSG_aliases:
-		read_aliases(fd);
+		alias_free(role.door.aliases);
+		role.door.aliases =
+		    alias_take(fd, child_conf(role.door.child), true);
 		break;
 	case MSG_offline:
 		guest_read(&role.door, fd, offline->number,
@@ -352,7 +314,6 @@ start(struct child *c)
 	ev_timer_init(&role.pause, pause_over, NULL);
 	ev_timer_init(&role.second, each_second, NULL);
 	ev_timer_init(&role.stop, stop_tick, NULL);
-	set_aliases("", 0);
 	each_second(NULL);
 }
 

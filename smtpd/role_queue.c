@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "queue/spool.h"
+#include "smtpd/alias_take.h"
 #include "smtpd/base/log.h"
 #include "smtpd/caller.h"
 #include "smtpd/conf.h"
@@ -34,6 +35,7 @@ struct queue_role {
 	struct queue_answers *answers;
 	struct queue_proof *proof;
 	struct queue_stats stats;
+	struct alias_table *aliases; /* NULL: not yet told */
 	gid_t admins;
 	struct spool_sync sync; /* the group under way */
 	bool syncing;
@@ -122,6 +124,16 @@ find_advice(void *arg, const char *reason)
 	return reason_advice(reason_parse(reason));
 }
 
+static int
+expand(void *arg, const char *address, int (*fn)(void *arg, const char *one),
+    void *fn_arg)
+{
+	struct queue_role *q = arg;
+	const char *why;
+
+	return alias_expand(q->aliases, address, fn, fn_arg, &why);
+}
+
 static int64_t
 warn_ms(unsigned seconds)
 {
@@ -143,6 +155,7 @@ settings(struct queue_role *q)
 		.route = find_next_hop,
 		.limits = find_limits,
 		.advice = find_advice,
+		.expand = expand,
 	};
 
 	return s;
@@ -220,6 +233,10 @@ end_turn(void *arg)
 {
 	struct queue_role *q = arg;
 
+	/* Before it is known whom reports reach, nothing may expire; the
+	 * parent's next word says so, and kicks. */
+	if (q->aliases == NULL)
+		return;
 	if (!q->paused && !q->stopping)
 		queue_jobs_dispatch(q->jobs, q->spool, ev_wall_ms());
 	consider_sync(q);
@@ -380,12 +397,27 @@ hear_deliver(struct queue_role *q, uint32_t instance, uint32_t type,
 	kick(q);
 }
 
+/* The last part of what a start needs. */
+static void
+take_aliases(struct queue_role *q, int fd)
+{
+	bool first = q->aliases == NULL;
+
+	alias_free(q->aliases);
+	q->aliases = alias_take(fd, child_conf(q->child), false);
+	if (first)
+		spool_tick(q->spool, ev_wall_ms());
+	kick(q);
+}
+
 static void
 hear(struct child *child, const struct heard *h)
 {
 	struct queue_role *q = child_state(child);
 
-	if (h->peer == ROLE_LISTEN)
+	if (h->type == MSG_aliases)
+		take_aliases(q, h->fd);
+	else if (h->peer == ROLE_LISTEN)
 		hear_listen(q, h->type, h->body, h->fd);
 	else if (h->peer == ROLE_DELIVER)
 		hear_deliver(q, h->instance, h->type, h->body);
@@ -487,8 +519,6 @@ start(struct child *child)
 	q->answers = queue_answers_new(&view);
 	ev_timer_init(&q->sync_timer, on_sync_timer, q);
 	ev_timer_init(&q->wake_timer, on_wake_timer, q);
-	spool_tick(q->spool, now_ms);
-	kick(q);
 }
 
 static void

@@ -15,7 +15,7 @@ from check import case, equal, main, true
 from daemon import queue, sealpost, sendmail, wait_queue
 from lab import Lab
 from script import Script, local
-from space import wait_until
+from space import put, wait_until
 
 FROM = "carol@home.example"
 hosts = {}
@@ -52,6 +52,8 @@ def start(lab):
             local(line).split("-")[0])
     hosts["home"].say["RCPT"] = lambda s, line: (
         "550 5.1.1 gone" if local(line) == "moved" else None)
+    put("/etc/aliases", "root: duty\nduty: boss@home.example, "
+        "deputy@home.example\nloop: loop\n")
     lab.start("queue retry 1s up to 2s\nqueue warn 3s tls 2s\n"
               "queue expire 7s\n")
     send_slow()
@@ -194,6 +196,21 @@ def _(lab):
     r = wait_report("b-send")
     equal(r.fields["Original-Envelope-Id"], "id 1")
     true(b"xyz" not in r.raw, r.raw)
+
+
+@case("a local sender's reports go where its alias leads")
+def _(lab):
+    for args in ((), ("-f", "ROOT@localhost")):
+        token = "b-local%d" % len(args)
+        equal(sendmail(*args, "perm@a.example",
+                       text=b"Subject: %s\n\nx\n" % token.encode()).code, 0)
+        r = wait_report(token)
+        equal([x.split()[1] for x in r.rcpts],
+              [b"TO:<boss@home.example>", b"TO:<deputy@home.example>"])
+    equal(sendmail("-f", "loop", "perm@a.example",
+                   text=b"Subject: b-loop\n\nx\n").code, 0)
+    wait_until("a report to loop, lost", lambda: lab.sealpostd.events(
+        "bounced", to="<loop@relay.example.org>"))
 
 
 @case("NOTIFY=NEVER: no bounce; and none for the null sender")

@@ -1,0 +1,33 @@
+#include "smtpd/alias_take.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "smtpd/base/log.h"
+#include "smtpd/base/proc.h"
+
+struct alias_table *
+alias_take(int fd, const struct conf *conf, bool tell)
+{
+	struct conf_errors errors = { 0 };
+	struct alias_table *table;
+	size_t len;
+	char *text = proc_sealed_text(fd, ALIAS_FILE_MAX, &len);
+
+	close(fd);
+	if (text == NULL)
+		log_die("aliases: %s", strerror(errno));
+	table = alias_parse(conf->aliases != NULL ? conf->aliases : "aliases",
+	    text, len, conf->hostname != NULL ? conf->hostname : "localhost",
+	    &errors);
+	if (table == NULL)
+		log_die("out of memory");
+	if (tell && errors.count > 0)
+		log_note(LOG_PRI_WARNING, "%zu in the aliases refused: %.*s",
+		    errors.count, (int)strcspn(errors.text, "\n"), errors.text);
+	conf_errors_clear(&errors);
+	free(text);
+	return table;
+}
