@@ -244,7 +244,7 @@ free_entry(struct alias_entry *e)
 	free(e->values);
 }
 
-/* Of two entries of one name the first holds; one without a value is none. */
+/* Of two entries of one name the first that leads to anyone holds. */
 static void
 settle(struct parser *p)
 {
@@ -256,19 +256,22 @@ settle(struct parser *p)
 		qsort(t->entries, t->count, sizeof *t->entries, by_name);
 	for (size_t i = 0; i < t->count; i++) {
 		struct alias_entry *e = &t->entries[i];
+		bool again = last != NULL && strcmp(last->name, e->name) == 0;
 
-		if (last != NULL && strcmp(last->name, e->name) == 0)
+		if (again && last->values != NULL) {
 			conf_error(p->errors, p->name, e->line,
 			    "`%s` is already on line %u", e->name, last->line);
-		else if (e->values == NULL)
-			conf_error(p->errors, p->name, e->line,
-			    "`%s` leads to no address", e->name);
-		else {
-			t->entries[kept] = *e;
-			last = &t->entries[kept++];
+			free_entry(e);
 			continue;
 		}
-		free_entry(e);
+		if (e->values == NULL)
+			conf_error(p->errors, p->name, e->line,
+			    "`%s` leads to no address", e->name);
+		if (again)
+			free_entry(last);
+		else
+			last = &t->entries[kept++];
+		*last = *e;
 	}
 	t->count = kept;
 }
@@ -306,5 +309,9 @@ alias_free(struct alias_table *t)
 size_t
 alias_count(const struct alias_table *t)
 {
-	return t == NULL ? 0 : t->count;
+	size_t n = 0;
+
+	for (size_t i = 0; t != NULL && i < t->count; i++)
+		n += t->entries[i].values != NULL;
+	return n;
 }

@@ -25,8 +25,8 @@ struct alias_table;
  *
  * name      of the file, for messages
  * hostname  ours: "root@hostname" is as local as "root"; copied
- * errors    what was refused, file:line: message; such an entry is left out,
- *           the others hold
+ * errors    what was refused, file:line: message; such an address is left
+ *           out, the others hold
  * returns   the table, which alias_free() ends; NULL on no memory alone
  */
 struct alias_table *alias_parse(const char *name, const char *text, size_t len,
@@ -35,6 +35,7 @@ struct alias_table *alias_parse(const char *name, const char *text, size_t len,
 /* NULL does nothing. */
 void alias_free(struct alias_table *);
 
+/* How many names lead to someone. */
 size_t alias_count(const struct alias_table *);
 
 /* Called with each address; -1 stops with alias_expand() failing. */
@@ -50,7 +51,8 @@ typedef int alias_fn(void *arg, const char *address);
  * the address is given as it is.
  *
  * returns   number of addresses given, or -1 with *why: an alias that leads
- *           back to itself, or beyond a bound; some may have been given
+ *           back to itself, beyond a bound, or to nothing but what was
+ *           refused; some may have been given
  */
 int alias_expand(const struct alias_table *, const char *address, alias_fn *fn,
     void *arg, const char **why);

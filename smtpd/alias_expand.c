@@ -165,6 +165,8 @@ alias_expand(const struct alias_table *table, const char *address, alias_fn *fn,
 	w->marks = calloc(table->count + 1, sizeof *w->marks);
 	if (w->marks != NULL)
 		r = walk(w, address);
+	if (r == 0)
+		r = refuse(w, "its entry was refused, as the log says");
 	for (size_t i = 0; i < w->count; i++)
 		free(w->given[i]);
 	free(w->marks);

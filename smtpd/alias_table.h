@@ -11,7 +11,7 @@
 
 struct alias_entry {
 	char *name;        /* lower-case local part */
-	char *values;      /* addresses, each ended by a NUL */
+	char *values;      /* addresses, each ended by a NUL; NULL: none */
 	size_t values_len; /* their NULs included */
 	unsigned line;
 };

@@ -8,6 +8,19 @@
 #include "smtpd/base/log.h"
 #include "smtpd/base/proc.h"
 
+static void
+tell_refused(const struct conf_errors *errors)
+{
+	const char *line = errors->text;
+	size_t len;
+
+	for (; line != NULL && *line != '\0'; line += len + 1) {
+		len = strcspn(line, "\n");
+		log_note(LOG_PRI_WARNING, "aliases: refused: %.*s", (int)len,
+		    line);
+	}
+}
+
 struct alias_table *
 alias_take(int fd, const struct conf *conf, bool tell)
 {
@@ -24,9 +37,8 @@ alias_take(int fd, const struct conf *conf, bool tell)
 	    &errors);
 	if (table == NULL)
 		log_die("out of memory");
-	if (tell && errors.count > 0)
-		log_note(LOG_PRI_WARNING, "%zu in the aliases refused: %.*s",
-		    errors.count, (int)strcspn(errors.text, "\n"), errors.text);
+	if (tell)
+		tell_refused(&errors);
 	conf_errors_clear(&errors);
 	free(text);
 	return table;

@@ -237,6 +237,9 @@ def _(lab):
 def _(lab):
     done = sendmail("-f", FROM, "loop1", text=b"\n\nx\n")
     true(done.code != 0 and "alias" in done.err, repr(done))
+    for name in ("pipe", "file", "inc@localhost"):
+        done = sendmail("-f", FROM, name, text=b"\n\nx\n")
+        equal((done.code, "alias" in done.err), (67, True), repr(done))
     true([l for l in lab.sealpostd.lines() if "/etc/aliases:4:" in l and
           "pipes are not supported" in l], "logged by its line")
     equal(sendmail("-f", FROM, "many", text=b"Subject: b-many\n\nx\n").code,

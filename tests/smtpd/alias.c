@@ -180,6 +180,41 @@ test_files(void)
 	t_row(NULL);
 }
 
+/* Its mail would go to the name itself, which is nobody's. */
+static void
+test_refused(void)
+{
+	static const struct {
+		const char *address;
+		const char *want; /* NULL: refused */
+	} rows[] = { { "pipe", NULL }, { "PIPE@localhost", NULL },
+		{ "empty", NULL }, { "to-pipe", NULL },
+		{ "both", "b@example.org\n" }, { "late", "l@example.org\n" } };
+	struct conf_errors errors = { 0 };
+	struct alias_table *t = parse("pipe: |prog\nempty:\nto-pipe: pipe\n"
+				      "both: pipe, b@example.org, /file\n"
+				      "late: /file\nlate: l@example.org\n",
+	    &errors);
+	char got[4096];
+
+	t_case("aliases: a name left without an address is refused");
+	t_int(alias_count(t), 3);
+	for (size_t i = 0; i < nitems(rows); i++) {
+		const char *why = NULL;
+		int r;
+
+		t_row("%s", rows[i].address);
+		got[0] = '\0';
+		r = alias_expand(t, rows[i].address, note, got, &why);
+		t_str(r == -1 ? NULL : got, rows[i].want);
+		if (r == -1)
+			t_str(why, "its entry was refused, as the log says");
+	}
+	t_row(NULL);
+	alias_free(t);
+	conf_errors_clear(&errors);
+}
+
 /* Text with n lines "aI: a(I+1), a(I+1)", or so. */
 static char *
 chain(size_t n, const char *fmt_twice, size_t *len)
@@ -282,6 +317,7 @@ main(void)
 {
 	test_usual();
 	test_files();
+	test_refused();
 	test_bounds();
 	test_hostile();
 	return t_done();
