@@ -51,6 +51,14 @@ bool dsn_wanted(enum spool_report, const char *sender,
  */
 void dsn_write(FILE *, const struct dsn *);
 
+/*
+ * The report once more, "text" being what dsn_write() wrote, in seven bits:
+ * its parts are quoted-printable, and of the original, which may not be
+ * encoded, there is the header alone (RFC 6522 4). What stays as it was is a
+ * header of the report with an address beyond ASCII.
+ */
+void dsn_write_7bit(FILE *, const char *text, size_t len);
+
 /* Length of the header section of a message, its empty line excluded. */
 size_t dsn_header_len(const char *content, size_t len);
 

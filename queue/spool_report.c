@@ -10,6 +10,16 @@
 #include "queue/spool_state.h"
 
 #define CONTENT_MOST 262144 /* bytes of an original that go along */
+#define REPORT_MOST 1048576 /* bytes of a report that is written anew */
+#define REPORT_CLIENT "report"
+#define DSN_NEEDS_8BIT "5.6.3" /* RFC 3463: conversion required */
+
+/* A report that is being written. */
+struct draft {
+	enum spool_report kind;
+	char *text;
+	size_t len;
+};
 
 void
 spool_untried(struct spool_attempt *attempt)
@@ -89,9 +99,9 @@ free_told(struct told_list *list)
 
 /* ---- the original's content ---- */
 
-/* Its first bytes, to free(3). */
+/* Its first bytes, at most so many, to free(3). */
 static char *
-read_content(struct spool *sp, struct message *m, size_t *len)
+read_content(struct spool *sp, struct message *m, size_t most, size_t *len)
 {
 	struct stat st;
 	ssize_t n;
@@ -105,7 +115,7 @@ read_content(struct spool *sp, struct message *m, size_t *len)
 			(void)close(fd);
 		return NULL;
 	}
-	*len = st.st_size > CONTENT_MOST ? CONTENT_MOST : (size_t)st.st_size;
+	*len = (size_t)st.st_size > most ? most : (size_t)st.st_size;
 	mem = malloc(*len + 1);
 	n = mem == NULL ? -1 : pread(fd, mem, *len, 0);
 	(void)close(fd);
@@ -140,52 +150,61 @@ add_to(void *arg, const char *address)
 }
 
 /* Whom a report is for: a local name may have an alias. */
-static int
+static void
 address_report(struct spool *sp, struct envelope *env, const char *sender)
 {
 	if (sp->conf.expand != NULL &&
 	    sp->conf.expand(sp->conf.arg, sender, add_to, env) > 0)
-		return 0;
+		return;
 	env->rcpt_count = 0;
-	return add_to(env, sender);
+	(void)add_to(env, sender);
 }
 
-static void
-queue_report(struct spool *sp, struct message *m, const struct dsn *d,
-    const char *text, size_t len)
+/* Queue the "len" bytes of "text" for the recipients of "env". */
+static int
+put_report(struct spool *sp, struct envelope *env, const char *text, size_t len)
 {
-	struct envelope env;
 	int body;
 
-	envelope_init(&env);
-	env.id = d->id;
-	env.arrived_us = (uint64_t)sp->now_ms * 1000;
-	env.size = len;
-	env.client = "report";
+	env->arrived_us = (uint64_t)sp->now_ms * 1000;
+	env->size = len;
+	env->client = REPORT_CLIENT;
 	if (has_eight_bit(text, len))
-		env.flags |= ENVELOPE_8BITMIME | ENVELOPE_8BIT;
+		env->flags |= ENVELOPE_8BITMIME | ENVELOPE_8BIT;
 	body = spool_seal_file(text, len);
-	if (body == -1 || address_report(sp, &env, d->env->sender) == -1 ||
-	    spool_put(sp, &env, body, true) == -1) {
-		if (body != -1)
-			(void)close(body);
-		spool_tell(sp, "a report to <%s> could not be queued: %s",
-		    d->env->sender, strerror(errno));
-	} else {
-		m->flags |= MESSAGE_TOLD;
-		sp->hooks.reported(sp->hooks.arg, d->kind, d->env->id, &env);
+	if (body == -1)
+		return -1;
+	if (spool_put(sp, env, body, true) == 0)
+		return 0;
+	(void)close(body);
+	return -1;
+}
+
+/* Queue what was written to a stream of memory, or tell why not. */
+static void
+queue_report(struct spool *sp, struct message *m, struct envelope *env,
+    const struct draft *draft)
+{
+	const char *to = env->rcpt_count > 0 ? env->rcpts[0].address : "";
+
+	if (put_report(sp, env, draft->text, draft->len) == -1) {
+		spool_tell(sp, "a report to <%s> could not be queued: %s", to,
+		    strerror(errno));
+		return;
 	}
-	envelope_clear(&env);
+	m->flags |= MESSAGE_TOLD;
+	sp->hooks.reported(sp->hooks.arg, draft->kind, m->id, env);
 }
 
 static void
 compose(struct spool *sp, struct message *m, struct dsn *d)
 {
-	char *content, *text;
-	size_t len;
+	struct draft draft = { .kind = d->kind };
+	struct envelope env;
+	char *content;
 	FILE *to;
 
-	content = read_content(sp, m, &d->content_len);
+	content = read_content(sp, m, CONTENT_MOST, &d->content_len);
 	d->content = content == NULL ? "" : content;
 	/* RET applies to failures only (RFC 3461 4.3). */
 	d->full = d->kind == REPORT_BOUNCE && d->content_len == m->size &&
@@ -193,14 +212,64 @@ compose(struct spool *sp, struct message *m, struct dsn *d)
 	d->eight_bit = has_eight_bit(d->content,
 	    d->full ? d->content_len
 		    : dsn_header_len(d->content, d->content_len));
-	text = NULL;
-	to = open_memstream(&text, &len);
+	envelope_init(&env);
+	env.id = d->id;
+	to = open_memstream(&draft.text, &draft.len);
 	if (to != NULL) {
+		address_report(sp, &env, d->env->sender);
 		dsn_write(to, d);
 		if (fclose(to) == 0)
-			queue_report(sp, m, d, text, len);
+			queue_report(sp, m, &env, &draft);
 	}
-	free(text);
+	envelope_clear(&env);
+	free(draft.text);
+	free(content);
+}
+
+/* To whom of its recipients could a report with 8-bit content not be given? */
+static void
+add_refusing(struct envelope *to, const struct envelope *env,
+    const struct told_list *list)
+{
+	const struct told *told;
+
+	if ((env->flags & ENVELOPE_8BIT) == 0 ||
+	    strcmp(env->client, REPORT_CLIENT) != 0)
+		return;
+	TAILQ_FOREACH(told, list, link)
+		if (told->kind == REPORT_BOUNCE &&
+		    strcmp(told->attempt.result.dsn, DSN_NEEDS_8BIT) == 0)
+			(void)add_to(to, env->rcpts[told->rcpt].address);
+}
+
+/*
+ * A report cannot bounce, and must not be lost because a host lacks 8BITMIME
+ * (RFC 6152 3): once more, in seven bits.
+ */
+static void
+report_again(struct spool *sp, struct message *m, const struct envelope *of,
+    const struct told_list *list)
+{
+	struct draft draft = { .kind = REPORT_BOUNCE };
+	struct envelope env;
+	char *content;
+	size_t len;
+	FILE *to;
+
+	envelope_init(&env);
+	add_refusing(&env, of, list);
+	content =
+	    env.rcpt_count == 0 ? NULL : read_content(sp, m, REPORT_MOST, &len);
+	to = content == NULL ? NULL : open_memstream(&draft.text, &draft.len);
+	if (to != NULL) {
+		env.id = id_next(&sp->ids, (uint64_t)sp->now_ms * 1000);
+		dsn_write_7bit(to, content, len);
+		if (fclose(to) == 0 && len == m->size &&
+		    !has_eight_bit(draft.text, draft.len))
+			queue_report(sp, m, &env, &draft);
+	}
+	envelope_clear(&env);
+	free(draft.text);
 	free(content);
 }
 
@@ -252,4 +321,5 @@ spool_report(struct spool *sp, struct message *m, const struct envelope *env,
 	report_kind(sp, m, env, list, REPORT_BOUNCE);
 	report_kind(sp, m, env, list, REPORT_DELAY);
 	report_kind(sp, m, env, list, REPORT_RELAYED);
+	report_again(sp, m, env, list);
 }

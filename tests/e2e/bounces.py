@@ -36,6 +36,11 @@ class Reports(Script):
     caps = Script.caps + ["DSN", "SMTPUTF8"]
 
 
+class Seven(Script):
+    """A host of the last century."""
+    caps = ["SIZE 1000000"]
+
+
 def make():
     return Lab(())
 
@@ -44,6 +49,7 @@ def start(lab):
     hosts["a"] = lab.sink("a.example", kind=Script)
     hosts["dsn"] = lab.sink("dsn.example", kind=Reports)
     hosts["home"] = lab.sink("home.example", kind=Reports)
+    hosts["seven"] = lab.sink("seven.example", kind=Seven)
     hosts["strip"] = lab.sink("strip.example", kind=attacker.Strip)
     hosts["mended"] = lab.sink("mended.example", "enforce")
     lab.announce("mended.example", "enforce", ["other.mended.example"])
@@ -281,6 +287,23 @@ def _(lab):
     equal(r.message["Content-Transfer-Encoding"], "8bit")
     true("gr\u00fc\u00dfe".encode() in r.raw, r.raw)
     true(b"BODY=8BITMIME" in r.sender, r.sender)
+
+
+@case("... or in seven bits, where the sender's host knows no 8BITMIME")
+def _(lab):
+    for local, mail in (("perm", ["BODY=8BITMIME"]),
+                        ("perm-j\u00f6rg", ["BODY=8BITMIME", "SMTPUTF8"])):
+        with smtplib.SMTP("127.0.0.1", 25, timeout=20) as smtp:
+            smtp.ehlo("client.example")
+            smtp.sendmail("amy@seven.example", [local + "@dsn.example"],
+                          "Subject: b-seven gr\u00fc\r\n\r\n"
+                          "gr\u00fc\u00dfe\r\n".encode(), mail)
+        mail = wait_until("the bounce", lambda: hosts["seven"].mails)[0]
+        r = Report(mail)
+        hosts["seven"].mails.clear()
+        true(r.raw.isascii() and b"BODY" not in r.sender, r.raw)
+        equal(r.parts[2]["Content-Transfer-Encoding"], "quoted-printable")
+        true(b"\r\nSubject: b-seven gr=C3=BC" in r.raw, r.raw)
 
 
 @case("an international sender gets the types of RFC 6533")

@@ -261,6 +261,7 @@ static inline void
 box_answer(struct box *b, const struct spool_job *job, enum outcome outcome,
     enum scope scope, const char *reason)
 {
+	bool is_8bit = strcmp(reason, "8bit") == 0;
 	struct spool_result r;
 	size_t i;
 
@@ -269,6 +270,7 @@ box_answer(struct box *b, const struct spool_job *job, enum outcome outcome,
 	r.scope = scope;
 	r.reason = reason;
 	r.dsn = outcome == OUTCOME_DELIVERED ? "2.0.0"
+	    : is_8bit                        ? "5.6.3"
 	    : outcome == OUTCOME_BOUNCED     ? "5.1.1"
 					     : "4.4.1";
 	r.mx = "mx.example";

@@ -241,11 +241,94 @@ wanted(void)
 	t_int(dsn_header_len("A: b\r\n", 6), 6);
 }
 
+static char *
+write_7bit(const char *report)
+{
+	size_t len;
+	char *text;
+	FILE *to;
+
+	to = open_memstream(&text, &len);
+	if (to == NULL)
+		abort();
+	dsn_write_7bit(to, report, strlen(report));
+	if (fclose(to) != 0)
+		abort();
+	check_form(text);
+	t_int(count(text, "\r\n--=_report_"), 4);
+	t_int(count(text, "8bit\r\n"), 0);
+	for (const char *p = text; *p != '\0'; p++)
+		if ((*p & 0x80) != 0)
+			t_str(text, "ASCII");
+	return text;
+}
+
+static void
+seven_bits(void)
+{
+	static const char header[] =
+	    "From: a=b\r\nSubject: gr\xc3\xbc\xdf \r\n"
+	    "X: ________________________________________"
+	    "________________________________________\r\n"
+	    "\r\nthe body\r\n";
+	static const char body[] = "Subject: x=y\r\n\r\nthe b\xf6"
+				   "dy\r\n";
+	struct setting s;
+	char *text, *again;
+
+	t_case("for seven bits a header is quoted-printable (RFC 6522 4)");
+	set(&s);
+	s.d.content = header;
+	s.d.content_len = sizeof header - 1;
+	s.d.eight_bit = true;
+	text = write_report(&s);
+	again = write_7bit(text);
+	has(again,
+	    "Content-Type: text/rfc822-headers\r\n"
+	    "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+	    "From: a=3Db\r\nSubject: gr=C3=BC=DF=20\r\nX: ___");
+	has(again, "__=\r\n___");
+	t_int(count(again, "the body"), 0);
+	has(again, "\r\nAction: failed\r\nStatus: 4.7.5\r\n");
+	free(again);
+	free(text);
+
+	t_case("... and of a message with an 8-bit body there is the header");
+	s.d.content = body;
+	s.d.content_len = sizeof body - 1;
+	text = write_report(&s);
+	again = write_7bit(text);
+	has(again,
+	    "\r\nContent-Type: text/rfc822-headers\r\n\r\n"
+	    "Subject: x=y\r\n\r\n--=_report_");
+	free(again);
+	free(text);
+
+	t_case("... and the global types are encoded (RFC 6533)");
+	s.rcpt.address = "j\xc3\xb6rg@two.example";
+	text = write_report(&s);
+	again = write_7bit(text);
+	has(again, "Final-Recipient: utf-8; j=C3=B6rg@two.example\r\n");
+	has(again, "<j=C3=B6rg@two.example>\r\n");
+	has(again, "Content-Type: message/global-headers\r\n");
+	free(again);
+	free(text);
+
+	t_case("... and what needs no change has none");
+	set(&s);
+	text = write_report(&s);
+	again = write_7bit(text);
+	t_str(again, text);
+	free(again);
+	free(text);
+}
+
 int
 main(void)
 {
 	bounce();
 	others();
+	seven_bits();
 	wanted();
 	return t_done();
 }

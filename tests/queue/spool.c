@@ -129,40 +129,6 @@ recipients(void)
 }
 
 static void
-bounced(void)
-{
-	struct spool_job job;
-	struct box b;
-	char *text;
-
-	t_case(
-	    "a bounce goes to the sender, from the null sender (RFC 5321 6.1)");
-	box_init(&b);
-	t_true(box_open(&b));
-	(void)box_mail(&b, "a@one.example", "b@two.example");
-	t_int(spool_next(b.sp, b.now, false, &job), 1);
-	box_answer(&b, &job, OUTCOME_BOUNCED, SCOPE_RECIPIENT, "remote-5xx");
-	t_int(b.reports[REPORT_BOUNCE], 1);
-	t_int(box_messages(&b), 1);
-	box_sync(&b);
-	box_reopen(&b);
-	t_int(box_messages(&b), 1);
-	t_int(spool_next(b.sp, b.now, false, &job), 1);
-	t_str(job.env->sender, "");
-	t_str(job.env->rcpts[0].address, "a@one.example");
-	text = box_read(job.body);
-	t_true(strstr(text, "Final-Recipient: rfc822; b@two.example") != NULL);
-	t_true(strstr(text, "Subject: x\r\n") != NULL);
-	free(text);
-
-	t_case("a bounce is never bounced");
-	box_answer(&b, &job, OUTCOME_BOUNCED, SCOPE_RECIPIENT, "remote-5xx");
-	t_int(b.reports[REPORT_BOUNCE], 1);
-	t_int(box_messages(&b), 0);
-	box_clear(&b);
-}
-
-static void
 dead_destination(void)
 {
 	struct spool_job jobs[LIMIT_FIRST], job;
@@ -775,7 +741,6 @@ main(void)
 	accepted();
 	recovered();
 	recipients();
-	bounced();
 	dead_destination();
 	foretold();
 	thousand_dead();
