@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "smtpd/address.h"
+
 enum scan_state {
 	AT_LINE_START, /* of the header */
 	IN_NAME,       /* of a field */
@@ -269,6 +271,85 @@ header_rcpts(const char *head, size_t len, header_rcpt_fn *fn, void *arg,
 		total += n;
 	}
 	return total;
+}
+
+/* A field while its addresses are completed. */
+struct completing {
+	struct header_taker taker;
+	struct buf *out;
+	const char *domain;
+	const char *copied; /* up to here, behind it not yet */
+};
+
+/* Nothing of a list that cannot be read is changed. */
+static int
+pass(void *arg, const char *text, size_t len)
+{
+	(void)arg;
+	(void)text;
+	(void)len;
+	return 0;
+}
+
+static int
+complete_one(void *arg, const char *text, size_t len)
+{
+	struct completing *c = arg;
+	const char *why;
+	struct address a;
+
+	if (address_parse(&a, text, len, ADDRESS_BARE | ADDRESS_UTF8, &why) ==
+		-1 ||
+	    a.domain[0] != '\0')
+		return 0;
+	buf_add(c->out, c->copied, (size_t)(c->taker.behind - c->copied));
+	buf_adds(c->out, "@");
+	buf_adds(c->out, c->domain);
+	c->copied = c->taker.behind;
+	return 0;
+}
+
+static bool
+names_people(const char *head, const struct field *f)
+{
+	static const char *const names[] = { "From", "Sender", "Reply-To", "To",
+		"Cc", "Bcc" };
+	static const char resent[] = "Resent-";
+	struct field g = *f;
+
+	if (g.name_len > sizeof resent - 1 &&
+	    strncasecmp(head + g.start, resent, sizeof resent - 1) == 0) {
+		g.start += sizeof resent - 1;
+		g.name_len -= sizeof resent - 1;
+	}
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (is_named(head, &g, names[i]))
+			return true;
+	return false;
+}
+
+void
+header_qualify(struct buf *out, const char *head, size_t len,
+    const char *domain)
+{
+	const char *why;
+	struct completing c = {
+		.taker = { .fn = complete_one, .arg = &c, .why = &why },
+		.out = out,
+		.domain = domain,
+		.copied = head,
+	};
+	struct header_taker probe = { .fn = pass, .why = &why };
+	struct field f = { 0 };
+
+	while (next_field(head, len, &f)) {
+		if (!names_people(head, &f) ||
+		    header_list_take(head + f.body, f.end - f.body, &probe) ==
+			-1)
+			continue;
+		(void)header_list_take(head + f.body, f.end - f.body, &c.taker);
+	}
+	buf_add(out, c.copied, len - (size_t)(c.copied - head));
 }
 
 size_t

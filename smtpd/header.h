@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "smtpd/base/buf.h"
+
 #define HEADER_RECEIVED_MAX 50 /* more is a loop, requirements: 5.4.6 */
 #define HEADER_NAME_MAX 76     /* longer names are seen, but not known */
 #define HEADER_LINE_SIZE 2048  /* for any line that is built here */
@@ -97,6 +99,28 @@ int header_rcpts(const char *head, size_t len, header_rcpt_fn *fn, void *arg,
 /* The same for one address list, as in a To field or on a command line. */
 int header_list(const char *list, size_t len, header_rcpt_fn *fn, void *arg,
     const char **why);
+
+/* Who takes the addresses of a list, and where each stands. */
+struct header_taker {
+	header_rcpt_fn *fn;
+	void *arg;
+	const char **why;
+	const char *behind; /* in the list: behind the address that "fn" is
+			       given, before any blank, ">" or comment */
+};
+
+/* header_list() for one who wants to know where. */
+int header_list_take(const char *list, size_t len, struct header_taker *);
+
+/*
+ * Copy a header block to "out", addresses without a domain completed with
+ * "@domain" where it names people: From, Sender, Reply-To, To, Cc, Bcc and the
+ * like with Resent- before it. What is no address list is copied as it is.
+ *
+ * RFC 6409 4.2; RFC 5322 3.4.1 knows no address without a domain.
+ */
+void header_qualify(struct buf *out, const char *head, size_t len,
+    const char *domain);
 
 /* Remove every Bcc and Resent-Bcc from a header block, in place. New length. */
 size_t header_strip_bcc(char *head, size_t len);

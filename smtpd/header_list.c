@@ -11,9 +11,8 @@
 struct list {
 	const char *at;
 	const char *end;
-	header_rcpt_fn *fn;
-	void *arg;
-	const char **why;
+	struct header_taker *taker;
+	const char *behind; /* the last byte of "item", in the list */
 	int count;
 	bool in_group;
 
@@ -29,7 +28,7 @@ struct list {
 static int
 refuse(struct list *l, const char *sentence)
 {
-	*l->why = sentence;
+	*l->taker->why = sentence;
 	return -1;
 }
 
@@ -114,10 +113,14 @@ add_piece(struct list *l)
 	    l->item[l->len - 1] != '.' && l->item[l->len - 1] != '@')
 		l->is_phrase = true;
 	l->had_blank = false;
-	if (c == '"' || c == '[')
-		return add_enclosed(l, c == '"' ? '"' : ']');
-	add(l, c);
-	l->at++;
+	if (c == '"' || c == '[') {
+		if (add_enclosed(l, c == '"' ? '"' : ']') == -1)
+			return -1;
+	} else {
+		add(l, c);
+		l->at++;
+	}
+	l->behind = l->at;
 	return 0;
 }
 
@@ -171,7 +174,8 @@ end_item(struct list *l)
 	else if (l->len > 0) {
 		l->item[l->len] = '\0';
 		l->count++;
-		r = l->fn(l->arg, l->item, l->len);
+		l->taker->behind = l->behind;
+		r = l->taker->fn(l->taker->arg, l->item, l->len);
 	}
 	begin_item(l);
 	return r;
@@ -199,15 +203,12 @@ take_special(struct list *l)
 }
 
 int
-header_list(const char *list, size_t len, header_rcpt_fn *fn, void *arg,
-    const char **why)
+header_list_take(const char *list, size_t len, struct header_taker *taker)
 {
 	struct list l = {
 		.at = list,
 		.end = list + len,
-		.fn = fn,
-		.arg = arg,
-		.why = why,
+		.taker = taker,
 	};
 
 	begin_item(&l);
@@ -225,4 +226,13 @@ header_list(const char *list, size_t len, header_rcpt_fn *fn, void *arg,
 			return -1;
 	}
 	return end_item(&l) == -1 ? -1 : l.count;
+}
+
+int
+header_list(const char *list, size_t len, header_rcpt_fn *fn, void *arg,
+    const char **why)
+{
+	struct header_taker taker = { .fn = fn, .arg = arg, .why = why };
+
+	return header_list_take(list, len, &taker);
 }

@@ -235,6 +235,19 @@ content_read(struct content *c, int fd, bool dot_ends, const char **why)
 	return check(c, why);
 }
 
+/* "head" in place of the one there was, if all went well with it. */
+static int
+replace_head(struct content *c, struct buf *head)
+{
+	if (head->failed) {
+		buf_clear(head);
+		return -1;
+	}
+	buf_clear(&c->head);
+	c->head = *head;
+	return 0;
+}
+
 int
 content_add_field(struct content *c, const char *field)
 {
@@ -243,13 +256,17 @@ content_add_field(struct content *c, const char *field)
 	buf_init(&head, CONTENT_HEAD_MAX + HEADER_LINE_SIZE);
 	buf_adds(&head, field);
 	buf_add(&head, buf_bytes(&c->head), buf_len(&c->head));
-	if (head.failed) {
-		buf_clear(&head);
-		return -1;
-	}
-	buf_clear(&c->head);
-	c->head = head;
-	return 0;
+	return replace_head(c, &head);
+}
+
+int
+content_qualify(struct content *c, const char *domain)
+{
+	struct buf head;
+
+	buf_init(&head, CONTENT_HEAD_MAX + HEADER_LINE_SIZE);
+	header_qualify(&head, buf_bytes(&c->head), buf_len(&c->head), domain);
+	return replace_head(c, &head);
 }
 
 void

@@ -54,6 +54,9 @@ int content_read(struct content *, int fd, bool dot_ends, const char **why);
 /* Put "field", complete with CRLF, before the header. -1 if too large. */
 int content_add_field(struct content *, const char *field);
 
+/* header_qualify() the header; -1 if it becomes too large. */
+int content_qualify(struct content *, const char *domain);
+
 /* Remove Bcc and Resent-Bcc from the header. */
 void content_strip_bcc(struct content *);
 

@@ -105,25 +105,28 @@ add_from(struct content *content, const struct send_options *o,
     const struct address *sender)
 {
 	char field[HEADER_LINE_SIZE], name[NAME_SIZE];
-	char hostname[ADDRESS_DOMAIN_SIZE];
 	struct address from = *sender;
 	const struct passwd *pw = getpwuid(getuid());
-	const char *why;
 
-	if (content->scan.has_from)
-		return 0;
 	if (from.text[0] == '\0')
 		own_login(&from, pw);
 	own_name(name, pw);
-	if (from.domain[0] == '\0') {
-		own_hostname(hostname);
-		if (address_qualify(&from, hostname, &why) == -1)
-			return -1;
-	}
 	if (header_from(field, sizeof field, from.text,
 		o->name != NULL ? o->name : name) == -1)
 		return -1;
 	return content_add_field(content, field);
+}
+
+static int
+complete_header(struct content *content, const struct send_options *o,
+    const struct address *sender)
+{
+	char hostname[ADDRESS_DOMAIN_SIZE];
+
+	if (!content->scan.has_from && add_from(content, o, sender) == -1)
+		return -1;
+	own_hostname(hostname);
+	return content_qualify(content, hostname);
 }
 
 /* -f, or who is calling. */
@@ -264,7 +267,7 @@ send_mail(const struct send_options *o, char **operands)
 	m.smtputf8 = sender.needs_utf8;
 	content_init(&content);
 	status = compose(&m, o, operands);
-	if (status == EX_OK && add_from(&content, o, &sender) == -1)
+	if (status == EX_OK && complete_header(&content, o, &sender) == -1)
 		status = complain(EX_DATAERR, "the header is too large");
 	if (status == EX_OK)
 		status = hand_in(&m, o);

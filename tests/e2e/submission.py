@@ -350,6 +350,22 @@ def _(lab):
           [b"chief@sink.example", b"deputy@sink.example"])
 
 
+@case("... with addresses in its header that others know, too")
+def _(lab):
+    equal(sendmail("-i", "-FCronDaemon", "-odi", "-oem", "root", text=b"""\
+From: root (Cron Daemon)
+To: root, Bob <bob@sink.example>
+Subject: sub-cron
+
+root
+""").code, 0)
+    text = wait_sink(b"sub-cron")[0][2]
+    true(b"\r\nFrom: root@relay.example.org (Cron Daemon)\r\n"
+         b"To: root@relay.example.org, Bob <bob@sink.example>\r\n"
+         in text, text)
+    true(text.endswith(b"\r\n\r\nroot\r\n"), text)
+
+
 @case("daemon down: sendmail leaves the mail offline, the start takes it in")
 def _(lab):
     wait_empty()

@@ -51,6 +51,25 @@ scan(const char *s, size_t len)
 	want(whole.line_max == bytes.line_max);
 }
 
+/* What is complete stays as it is. */
+static void
+qualify(const char *s, size_t size)
+{
+	struct buf once, twice;
+
+	buf_init(&once, 1 << 20);
+	buf_init(&twice, 1 << 20);
+	header_qualify(&once, s, size, "h.example");
+	want(once.failed || buf_len(&once) >= size);
+	header_qualify(&twice, buf_bytes(&once), buf_len(&once), "h.example");
+	want(twice.failed ||
+	    (buf_len(&twice) == buf_len(&once) &&
+		memcmp(buf_bytes(&twice), buf_bytes(&once), buf_len(&once)) ==
+		    0));
+	buf_clear(&once);
+	buf_clear(&twice);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -67,6 +86,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	all = 0;
 	n = header_rcpts(s, size, take, &all, &why);
 	want(n == -1 || n == all);
+	qualify(s, size);
 	copy = malloc(size + 1);
 	if (copy == NULL)
 		return 0;

@@ -200,6 +200,32 @@ test_lists(void)
 }
 
 static void
+test_qualify(void)
+{
+	static const char head[] =
+	    "From: root (Cron Daemon)\r\nX-From: root\r\nTo: root, <bob>,\r\n"
+	    "\t\"A, b\" <c@d.example>, G: e (x), f@g.example;, \"h i\" \r\n"
+	    "cc : j . k\r\nReply-To: two words\r\nBcc: l, <m\r\n"
+	    "Resent-From: root\r\nSender: \r\nSubject: root\r\n\r\nTo: n\r\n";
+	static const char want[] =
+	    "From: root@h.example (Cron Daemon)\r\nX-From: root\r\n"
+	    "To: root@h.example, <bob@h.example>,\r\n"
+	    "\t\"A, b\" <c@d.example>, G: e@h.example (x), f@g.example;,"
+	    " \"h i\"@h.example \r\n"
+	    "cc : j . k@h.example\r\nReply-To: two words\r\nBcc: l, <m\r\n"
+	    "Resent-From: root@h.example\r\nSender: \r\nSubject: root\r\n"
+	    "\r\nTo: n\r\n";
+	struct buf out;
+
+	t_case("addresses without a domain are completed (RFC 6409 4.2)");
+	buf_init(&out, 4096);
+	header_qualify(&out, head, sizeof head - 1, "h.example");
+	buf_add(&out, "", 1);
+	t_str(buf_bytes(&out), want);
+	buf_clear(&out);
+}
+
+static void
 test_rcpts(void)
 {
 	static const char plain[] =
@@ -404,6 +430,7 @@ main(void)
 {
 	test_scan();
 	test_lists();
+	test_qualify();
 	test_rcpts();
 	test_strip();
 	test_received();
