@@ -11,6 +11,7 @@
 #define OUTPUT_MAX (8 << 20)    /* bytes waiting to be written */
 #define BLOCK_TIMEOUT_MS 180000 /* data block, RFC 5321 4.5.3.2.5 */
 #define SECRET_MAX 1000         /* user and password together */
+#define RCPT_MOST 100           /* RFC 5321 4.5.3.1.8 */
 
 /* ---- what is awaited ---- */
 
@@ -449,6 +450,7 @@ client_new(const struct client_params *params, int64_t now)
 	buf_init(&c->out, OUTPUT_MAX);
 	reply_start(&c->parser);
 	c->tls = params->tls;
+	c->rcpt_most = params->rcpt_most > 0 ? params->rcpt_most : RCPT_MOST;
 	c->security = params->tls == CLIENT_TLS_IMPLICIT ? CLIENT_SECURE
 							 : CLIENT_IN_CLEAR;
 	(void)strlcpy(c->helo, params->helo, sizeof c->helo);

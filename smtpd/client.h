@@ -36,6 +36,8 @@ enum client_tls {
 struct client_params {
 	const char *helo; /* our name; copied */
 	enum client_tls tls;
+	size_t rcpt_most; /* recipients of one message; 0: what every host
+			   * takes, 100 (RFC 5321 4.5.3.1.8) */
 	/*
 	 * Hears each command ('>') and each line of a reply ('<'), without
 	 * CRLF, secrets replaced; never content. NULL: no one.
@@ -176,7 +178,8 @@ void client_send_message(struct client_pass *, const struct client_message *,
 bool client_was_answered(const struct client *);
 /* Of recipient "i" of the last message; valid until the next one. */
 const struct client_result *client_result(const struct client_pass *, size_t i);
-/* How many recipients one message may have here (LIMITS RCPTMAX, or 100). */
+/* How many recipients one message may have here: rcpt_most, or RCPTMAX of
+ * LIMITS where that is less. */
 size_t client_rcpt_max(const struct client *);
 
 /* The next "len" bytes of content; together they are message.size. */

@@ -12,7 +12,6 @@
 
 #define OUTPUT_HIGH (256 << 10)    /* bytes; above it no content is wanted */
 #define MESSAGE_TIMEOUT_MS 1800000 /* one message in all, beside... */
-#define RCPT_MAX 100               /* RFC 5321 4.5.3.1.8 */
 #define RATE_MIN 1                 /* ...its content at bytes per ms */
 
 /* ---- results ---- */
@@ -340,8 +339,9 @@ client_trouble(const struct client *c)
 size_t
 client_rcpt_max(const struct client *c)
 {
-	return c->rcpt_max > 0 && c->rcpt_max < RCPT_MAX ? (size_t)c->rcpt_max
-							 : RCPT_MAX;
+	return c->rcpt_max > 0 && c->rcpt_max < c->rcpt_most
+	    ? (size_t)c->rcpt_max
+	    : c->rcpt_most;
 }
 
 unsigned

@@ -125,6 +125,7 @@ struct client {
 
 	unsigned offers;
 	uint64_t size_max;
+	size_t rcpt_most;
 	uint64_t rcpt_max; /* 0: not told */
 	uint64_t mail_max;
 	unsigned messages; /* begun */

@@ -14,6 +14,7 @@
 #include "smtpd/cli/ctl_client.h"
 
 #define CHUNK_SIZE 65536
+#define RCPT_MOST 10000 /* of one message; the daemon says how many it takes */
 
 /* A dialogue with the daemon. */
 struct session {
@@ -244,6 +245,7 @@ submit_daemon(struct submit_mail *mail,
 {
 	struct client_params params = { .helo = "localhost",
 		.tls = CLIENT_TLS_CLEAR,
+		.rcpt_most = RCPT_MOST,
 		.trace = trace };
 	struct session s = { .mail = mail };
 	int result = -1;

@@ -233,6 +233,19 @@ def _(lab):
     bounded(lab)
 
 
+@case("sendmail: as many recipients as `recipients` says are one message")
+def _(lab):
+    rcpts = ["r%d@a.example" % i for i in range(1500)]
+    mark = lab.sealpostd.mark()
+    done = sendmail("-t", "-f", FROM, text=("Bcc: " + ",\n ".join(rcpts) +
+                    "\nSubject: b-rcpts\n\nx\n").encode())
+    equal(done.code, 0, done.err)
+    wait_until("all", lambda: sum(len(m[1]) for m in host[0].mails
+                                  if b"b-rcpts" in m[2]) == 1500, 30)
+    equal([e["nrcpt"] for e in lab.sealpostd.events("accepted", mark)],
+          ["1500"])
+
+
 @case("aliases: loops end in an error, pipes, files, includes are refused")
 def _(lab):
     done = sendmail("-f", FROM, "loop1", text=b"\n\nx\n")
