@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "smtpd/alias.h"
+
 static int
 refuse(const char **why, const char *sentence)
 {
@@ -215,6 +217,24 @@ check_auth(const struct conf_destination *d, const char *name,
 	free(user);
 }
 
+/* That of the default need not be there. */
+static void
+check_aliases(const struct conf *conf, const char *name,
+    struct conf_errors *errors)
+{
+	const char *why;
+	char *text;
+	size_t len;
+
+	if (conf->aliases == NULL || conf->aliases_line == 0)
+		return;
+	if (conf_read(conf->aliases, ALIAS_FILE_MAX, &text, &len, &why) == -1)
+		conf_error(errors, name, conf->aliases_line, "`%s`: %s",
+		    conf->aliases, why);
+	else
+		free(text);
+}
+
 int
 conf_check_files(const struct conf *conf, const char *name,
     struct conf_errors *errors)
@@ -223,9 +243,7 @@ conf_check_files(const struct conf *conf, const char *name,
 	size_t before = errors->count;
 
 	check_trust(conf, name, errors);
-	if (conf->aliases_line > 0 && access(conf->aliases, R_OK) == -1)
-		conf_error(errors, name, conf->aliases_line, "`%s`: %s",
-		    conf->aliases, strerrordesc_np(errno));
+	check_aliases(conf, name, errors);
 	SLIST_FOREACH(d, &conf->destinations, entry)
 		check_auth(d, name, errors);
 	return errors->count == before ? 0 : -1;

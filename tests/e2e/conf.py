@@ -102,6 +102,9 @@ BAD = [
     ("queue directory spool", "no absolute path"),
     ("connections 1001", "too large"),
     ("aliases /nonexistent", "No such file"),
+    ("aliases /etc", "not a regular file"),
+    ("aliases etc", "no absolute path"),
+    ("aliases", "wants FILE"),
     ("source 1.2.3.4\nsource 1.2.3.5", "2: a second source"),
     ("destination x.example", "wants NAME { ... }"),
     ("destination x.example {", "not closed"),
@@ -133,6 +136,7 @@ def bad(text, words):
         equal(code, 1, said)
         true(said.startswith("F:") and words in said, said)
         true(all(len(l) < 200 for l in said.splitlines()), said)
+        true("null" not in said, said)
 
 
 for _text, _words in BAD:
