@@ -73,7 +73,8 @@ static const struct kind_row kind_rows[] = {
 	    "8-bit content, and the host does not offer 8BITMIME" },
 	[TROUBLE_UTF8]	   = { OUTCOME_BOUNCED, SCOPE_MESSAGE,
 	    REASON_REMOTE_5XX, true, "5.6.7",
-	    "an address is not ASCII, and the host does not offer SMTPUTF8" },
+	    "an address or the header is not ASCII, and the host does not offer"
+	    " SMTPUTF8" },
 	[TROUBLE_ARGUMENT] = { OUTCOME_BOUNCED, SCOPE_MESSAGE,
 	    REASON_PROTOCOL_ERROR, false, "5.1.3",
 	    "an address holds characters that cannot be sent" },
