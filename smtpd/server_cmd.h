@@ -14,7 +14,7 @@
 
 #define SERVER_LINE_MAX 512   /* RFC 5321 4.5.3.1.4, with CRLF */
 #define SERVER_LONG_MAX 4096  /* MAIL, RCPT and CTL: extensions add to it */
-#define SERVER_TEXT_MAX 65536 /* bytes of a line of content */
+#define SERVER_TEXT_MAX 65536 /* bytes of a line of content, its end aside */
 
 enum phase {
 	PHASE_COMMAND,

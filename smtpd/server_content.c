@@ -76,7 +76,7 @@ scan_line(struct server *s, const char *p, const char *end)
 	const char *stop = lf != NULL ? lf : end;
 	const char *cr = memchr(p, '\r', (size_t)(stop - p));
 
-	s->line_len += (size_t)(stop - p);
+	s->line_len += (size_t)((cr != NULL ? cr : stop) - p);
 	if (s->line_len > SERVER_TEXT_MAX)
 		server_refuse_content(s, 554, "5.6.0",
 		    "a line of the message is too long");
