@@ -361,8 +361,7 @@ run_idle(struct lane *lane)
 		return;
 	}
 	lane->open_ahead = false;
-	if (lane->berth_count == 0 && lane->plan->route->status == ROUTE_OK)
-		lane_open_ahead(lane);
+	lane_open_ahead(lane);
 }
 
 static void

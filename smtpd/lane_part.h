@@ -130,7 +130,7 @@ void lane_finish_job(struct lane *, struct lane_job *);
 void lane_walk(struct lane *);
 /* The next jobs begin at the first host again. */
 void lane_forget_walk(struct lane *);
-/* Open the first session, for a job to come. */
+/* Open the first session, if the route leads anywhere, for a job to come. */
 void lane_open_ahead(struct lane *);
 /* Close the sessions without a job that are of another plan, or all. */
 void lane_close_idle(struct lane *, bool all);

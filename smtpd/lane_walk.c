@@ -543,7 +543,8 @@ lane_open_ahead(struct lane *lane)
 {
 	size_t at = lane_next(lane->plan, 0);
 
-	if (at < lane->plan->candidate_count)
+	if (lane->plan->route->status == ROUTE_OK && lane->berth_count == 0 &&
+	    at < lane->plan->candidate_count)
 		(void)open_berth(lane, at);
 }
 
