@@ -75,7 +75,7 @@ struct rcpt {
 	uint16_t attempts;
 	uint8_t state; /* enum rcpt_state */
 	uint8_t flags; /* RCPT_* */
-	uint8_t order; /* enum rcpt_event to come when sending is over; or 0 */
+	uint8_t order; /* enum rcpt_event to come when sending is over */
 };
 
 #define MESSAGE_LARGE 1U

@@ -1,12 +1,9 @@
 /*
- * What may become of a recipient, and what follows from it: one table.
+ * What an attempt can come to, and the states and events of a recipient.
  */
 
 #ifndef QUEUE_OUTCOME_H
 #define QUEUE_OUTCOME_H
-
-#include <stdbool.h>
-#include <stdint.h>
 
 /* What an attempt came to, for one recipient. */
 enum outcome { OUTCOME_DELIVERED, OUTCOME_DEFERRED, OUTCOME_BOUNCED };
@@ -27,41 +24,21 @@ enum rcpt_state {
 #define RCPT_STATES 5
 #define RCPT_LISTED 4 /* states that are listed and counted */
 
-/* What happens to a recipient: results, time, the administrator. */
+/*
+ * What happens to a recipient: an attempt, an order of the administrator, the
+ * end of its time.
+ */
 enum rcpt_event {
-	EVENT_PICKED,
+	EVENT_NONE,
 	EVENT_DELIVERED,
 	EVENT_FAILED_RCPT, /* deferred for the recipient's or message's sake */
 	EVENT_FAILED_DEST, /* deferred for the host's or destination's sake */
-	EVENT_BOUNCED,
-	EVENT_RETURNED, /* the worker died: no result */
-	EVENT_DUE,
-	EVENT_RETRY,
+	EVENT_BOUNCED,     /* refused for good, or given up by order */
 	EVENT_HOLD,
-	EVENT_RELEASE,
 	EVENT_REMOVE,
 	EVENT_EXPIRED
 };
-#define RCPT_EVENTS 12
-
-/* What is to be done beside the change of state. */
-enum rcpt_action {
-	ACTION_NONE,
-	ACTION_WAIT_OWN,  /* set the recipient's own back-off */
-	ACTION_WAIT_DEST, /* the destination's back-off rules */
-	ACTION_BOUNCE,    /* tell the sender */
-	ACTION_RELAYED,   /* tell the sender where NOTIFY=SUCCESS asks */
-	ACTION_LATER      /* it is under way: act when its result is in */
-};
-
-struct outcome_step {
-	enum rcpt_state next;
-	enum rcpt_action action;
-	bool legal; /* false: this event cannot meet this state */
-};
-
-/* The row of the table. Both arguments must be in range. */
-const struct outcome_step *outcome_step(enum rcpt_state, enum rcpt_event);
+#define RCPT_EVENTS 8
 
 /* The event that a result amounts to. Both must be in range. */
 enum rcpt_event outcome_event(enum outcome, enum scope);

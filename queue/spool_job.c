@@ -360,7 +360,7 @@ obey(struct spool *sp, struct job *job, struct rcpt *r,
 	enum rcpt_event order;
 
 	order = (enum rcpt_event)r->order;
-	r->order = 0;
+	r->order = EVENT_NONE;
 	if (order == EVENT_HOLD) {
 		index_move(&sp->index, r, RCPT_HELD, 0, false);
 		spool_note_rcpt(sp, r, RCPT_HELD, 0, attempt);

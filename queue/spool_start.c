@@ -72,7 +72,7 @@ recover_rcpt(struct spool *sp, const struct seg_entry *entry, const void *brief,
 	r = &m->rcpts[b.rcpt];
 	r->attempts = b.attempts;
 	r->flags = b.flags & (RCPT_TLS | RCPT_ENFORCE | RCPT_FINAL);
-	r->order = (b.flags & STATE_BOUNCE) != 0 ? EVENT_BOUNCED : 0;
+	r->order = (b.flags & STATE_BOUNCE) != 0 ? EVENT_BOUNCED : EVENT_NONE;
 	if (entry->type == REC_OUTCOME)
 		r->last = pos;
 	if (r->state != RCPT_DONE && b.state == RCPT_DONE)

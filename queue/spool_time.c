@@ -157,8 +157,8 @@ may_expire(const struct spool *sp, const struct message *m,
 {
 	int64_t at;
 
-	if (outcome_step((enum rcpt_state)r->state, EVENT_EXPIRED)->next !=
-	    RCPT_DONE)
+	/* What is under way has its result first; what is held stays. */
+	if (r->state != RCPT_READY && r->state != RCPT_DEFERRED)
 		return false;
 	at = retry_expires_ms(arrived_ms(m), sp->conf.expire_ms);
 	return (r->flags & RCPT_FINAL) == 0 || sp->now_ms >= at + FINAL_MS;

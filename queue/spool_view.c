@@ -293,34 +293,48 @@ forgive(struct spool *sp, struct dest *dest)
 	index_settle(&sp->index, dest, sp->now_ms);
 }
 
+/* What an order makes of a recipient that is not under way. */
+static enum rcpt_state
+ordered_state(enum spool_act act, enum rcpt_state state)
+{
+	switch (act) {
+	case ACT_RETRY:
+		return state == RCPT_HELD ? RCPT_HELD : RCPT_READY;
+	case ACT_HOLD:
+		return RCPT_HELD;
+	case ACT_RELEASE:
+		return state == RCPT_HELD ? RCPT_READY : state;
+	case ACT_REMOVE:
+	case ACT_BOUNCE:
+		break;
+	}
+	return RCPT_DONE;
+}
+
 /* The recipient is not under way. */
 static void
 order_rcpt(struct spool *sp, enum spool_act act, struct message *m,
     struct rcpt *r, struct told_list *told)
 {
-	static const enum rcpt_event events[] = { [ACT_RETRY] = EVENT_RETRY,
-		[ACT_HOLD] = EVENT_HOLD,
-		[ACT_RELEASE] = EVENT_RELEASE,
-		[ACT_REMOVE] = EVENT_REMOVE,
-		[ACT_BOUNCE] = EVENT_BOUNCED };
-	const struct outcome_step *step;
+	enum rcpt_state state, next;
 	struct dest *dest;
 
 	dest = r->domain->dest;
-	step = outcome_step((enum rcpt_state)r->state, events[act]);
+	state = (enum rcpt_state)r->state;
+	next = ordered_state(act, state);
 	if (act == ACT_BOUNCE) {
 		spool_expire(sp, &sp->view, r, EVENT_BOUNCED, told);
 		return;
 	}
 	if (act == ACT_RETRY)
 		forgive(sp, dest);
-	if (step->next == (enum rcpt_state)r->state)
+	if (next == state)
 		return;
-	if (step->next == RCPT_DONE)
+	if (next == RCPT_DONE)
 		m->alive--;
-	index_move(&sp->index, r, step->next, 0, false);
-	if (step->next != RCPT_DONE || m->alive > 0)
-		spool_note_rcpt(sp, r, step->next, 0, NULL);
+	index_move(&sp->index, r, next, 0, false);
+	if (next != RCPT_DONE || m->alive > 0)
+		spool_note_rcpt(sp, r, next, 0, NULL);
 	index_settle(&sp->index, dest, sp->now_ms);
 }
 
@@ -328,9 +342,9 @@ order_rcpt(struct spool *sp, enum spool_act act, struct message *m,
 static void
 order_later(struct spool *sp, enum spool_act act, struct rcpt *r)
 {
-	static const uint8_t orders[] = { [ACT_RETRY] = 0,
+	static const uint8_t orders[] = { [ACT_RETRY] = EVENT_NONE,
 		[ACT_HOLD] = EVENT_HOLD,
-		[ACT_RELEASE] = 0,
+		[ACT_RELEASE] = EVENT_NONE,
 		[ACT_REMOVE] = EVENT_REMOVE,
 		[ACT_BOUNCE] = EVENT_BOUNCED };
 

@@ -210,12 +210,8 @@ queue_log_change(struct queue_stats *stats, const struct spool_change *change,
 	case EVENT_EXPIRED:
 		log_bounced(stats, change, r);
 		break;
-	case EVENT_PICKED:
-	case EVENT_RETURNED:
-	case EVENT_DUE:
-	case EVENT_RETRY:
+	case EVENT_NONE:
 	case EVENT_HOLD:
-	case EVENT_RELEASE:
 	case EVENT_REMOVE:
 		break;
 	}

@@ -157,6 +157,13 @@ held(void)
 	t_int(spool_next(b.sp, b.now, false, &job), 0);
 	t_int(order_all(&b, ACT_RELEASE, 100), 2);
 	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_RECIPIENT, "remote-4xx");
+
+	t_case("... and release does not retry what is deferred");
+	t_int(order_all(&b, ACT_RELEASE, 100), 2);
+	t_int(box_count(&b, RCPT_DEFERRED), 2);
+	t_int(order_all(&b, ACT_RETRY, 100), 2);
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
 	box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
 	box_clear(&b);
 }

@@ -1,63 +1,12 @@
 #include "queue/outcome.h"
 
-#include <string.h>
-
 #include "tests/t.h"
-
-/* What must hold of every pair of state and event. */
-static void
-walk(void)
-{
-	const struct outcome_step *step;
-	int state, event;
-
-	for (state = 0; state < RCPT_STATES; state++)
-		for (event = 0; event < RCPT_EVENTS; event++) {
-			t_row("state %d, event %d", state, event);
-			step = outcome_step((enum rcpt_state)state,
-			    (enum rcpt_event)event);
-			t_true(!step->legal || state != RCPT_DONE);
-			if (!step->legal)
-				continue;
-			t_true(step->action != ACTION_BOUNCE ||
-			    step->next == RCPT_DONE);
-			/* What is under way stays so until its result. */
-			t_true(state != RCPT_SENDING ||
-			    event <= EVENT_RETURNED ||
-			    step->next == RCPT_SENDING);
-		}
-	t_row(NULL);
-}
 
 int
 main(void)
 {
 	enum rcpt_state state;
 	int i;
-
-	t_case("every pair of state and event has its row");
-	walk();
-
-	t_case("only what is sent has results");
-	t_true(!outcome_step(RCPT_READY, EVENT_DELIVERED)->legal);
-	t_true(!outcome_step(RCPT_HELD, EVENT_FAILED_RCPT)->legal);
-	t_int(outcome_step(RCPT_SENDING, EVENT_DELIVERED)->next, RCPT_DONE);
-
-	t_case("what is held neither goes nor runs out");
-	t_int(outcome_step(RCPT_HELD, EVENT_EXPIRED)->next, RCPT_HELD);
-	t_int(outcome_step(RCPT_HELD, EVENT_DUE)->next, RCPT_HELD);
-	t_int(outcome_step(RCPT_HELD, EVENT_RETRY)->next, RCPT_HELD);
-	t_int(outcome_step(RCPT_HELD, EVENT_RELEASE)->next, RCPT_READY);
-
-	t_case("removing never tells the sender, bouncing does");
-	for (i = RCPT_READY; i <= RCPT_HELD; i++) {
-		if (i == RCPT_SENDING)
-			continue;
-		t_int(outcome_step((enum rcpt_state)i, EVENT_REMOVE)->action,
-		    ACTION_NONE);
-		t_int(outcome_step((enum rcpt_state)i, EVENT_BOUNCED)->action,
-		    ACTION_BOUNCE);
-	}
 
 	t_case("a failure's scope says whose back-off grows");
 	t_int(outcome_event(OUTCOME_DEFERRED, SCOPE_RECIPIENT),
