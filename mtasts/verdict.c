@@ -182,7 +182,6 @@ verdict_decide(const struct verdict_facts *f)
 	struct verdict v = { 0 };
 
 	v.sts_failure = sts_fault(f);
-	v.tls_required = demand_of(f) != DEMAND_NOTHING;
 	v.route_secure = f->origin != MX_INSECURE || f->dane == DANE_USABLE ||
 	    f->mode == POLICY_ENFORCE;
 	v.reason = fault_of(f);

@@ -96,7 +96,6 @@ struct verdict {
 	enum verdict_auth auth;  /* after TLS_DONE; credentials (AUTH) may go
 				   only where it is not AUTH_NONE */
 	bool route_secure;       /* for `route=` of the log */
-	bool tls_required;       /* without TLS this host gets nothing */
 	enum reason would_defer; /* opportunistic: why `require` would have
 				    deferred; log and count on delivery */
 	enum reason sts_failure; /* testing: how the policy was broken; log,

@@ -309,12 +309,6 @@ enforce_binds(const struct verdict_facts *f, const struct verdict *v)
 }
 
 static bool
-tls_required_exact(const struct verdict_facts *f, const struct verdict *v)
-{
-	return v->tls_required == (binds(f) || f->dane == DANE_UNUSABLE);
-}
-
-static bool
 would_defer_exact(const struct verdict_facts *f, const struct verdict *v)
 {
 	struct verdict_facts g = *f;
@@ -358,7 +352,6 @@ static const struct {
 	{ "walk: nothing goes unproved under require and strict",
 	    nothing_unproved },
 	{ "walk: enforce means match and proof, at any level", enforce_binds },
-	{ "walk: tls_required is told exactly", tls_required_exact },
 	{ "walk: would-defer is what require says", would_defer_exact },
 	{ "walk: what a stricter level permits, a laxer one does",
 	    levels_in_order },
