@@ -235,7 +235,6 @@ put_record(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 	j->buf.len += size;
 	*pos = JOURNAL_POS(j->current->seq, j->current->end);
 	j->current->end += size;
-	j->current->records++;
 	j->mark += size;
 	j->dirty = true;
 	return 0;

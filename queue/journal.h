@@ -92,7 +92,6 @@ struct segment {
 	uint32_t index_len;
 	uint32_t live; /* messages that live in it: the owner counts */
 	uint64_t live_bytes;
-	uint32_t records;
 	bool sealed;  /* an index follows the records */
 	bool dirty;   /* written since the last sync began */
 	bool syncing; /* in the sync under way */

@@ -488,18 +488,15 @@ spool_sync_begin(struct spool *sp, struct spool_sync *sync, int64_t now_ms)
 		return -1;
 	for (i = 0; more == 1 && i < count; i++)
 		sync->fds[sync->count++] = fds[i];
-	sync->mark = journal_mark(sp->journal);
 	sp->syncing = more == 1 || sync->count > 0;
 	return sp->syncing ? 1 : 0;
 }
 
 void
-spool_synced(struct spool *sp, const struct spool_sync *sync, int error,
-    int64_t now_ms)
+spool_synced(struct spool *sp, int error, int64_t now_ms)
 {
 	struct large *l, *next;
 
-	(void)sync;
 	sp->now_ms = now_ms;
 	sp->syncing = false;
 	journal_synced(sp->journal, error);

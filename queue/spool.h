@@ -165,7 +165,6 @@ int spool_append_large(struct spool *, const struct envelope *env,
 
 /* Files to make durable, in this order; borrowed until spool_synced(). */
 struct spool_sync {
-	uint64_t mark;
 	int count;
 	int fds[SPOOL_SYNC_FILES];
 };
@@ -178,8 +177,7 @@ struct spool_sync {
  */
 int spool_sync_begin(struct spool *, struct spool_sync *sync, int64_t now_ms);
 /* "error": 0, or the errno of the first sync that failed. */
-void spool_synced(struct spool *, const struct spool_sync *, int error,
-    int64_t now_ms);
+void spool_synced(struct spool *, int error, int64_t now_ms);
 /* Is there anything that a sync would make durable? */
 bool spool_is_dirty(const struct spool *);
 /* ... and does anyone wait for settled()? */

@@ -122,7 +122,6 @@ gather(struct job *job, struct message *m, const struct dest *dest,
 		if (r->state == RCPT_READY && r->domain->dest == dest)
 			job->rcpts[job->count++] = i;
 	}
-	job->left = job->count;
 	return 0;
 }
 
@@ -475,7 +474,6 @@ spool_result(struct spool *sp, uint64_t number, uint32_t rcpt,
 	if (i == job->count || job->done[i])
 		return -1;
 	job->done[i] = true;
-	job->left--;
 	r = &job->m->rcpts[rcpt];
 	if (r->state != RCPT_SENDING) /* the message was given up meanwhile */
 		return 0;

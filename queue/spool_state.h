@@ -70,7 +70,6 @@ struct job {
 	uint32_t *rcpts;
 	bool *done;
 	size_t count;
-	size_t left;
 	bool proven; /* what its destination was when it began */
 	bool probe;
 	struct told_list told;

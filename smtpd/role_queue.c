@@ -308,7 +308,7 @@ on_synced(void *arg, int error)
 	struct queue_role *q = arg;
 
 	q->syncing = false;
-	spool_synced(q->spool, &q->sync, error, ev_wall_ms());
+	spool_synced(q->spool, error, ev_wall_ms());
 	log_failing(q);
 	if (spool_tidy(q->spool, ev_wall_ms()))
 		q->urgent = q->urgent || spool_is_dirty(q->spool);

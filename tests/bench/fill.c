@@ -171,7 +171,7 @@ commit(struct spool *sp)
 		for (i = 0; i < sync.count; i++)
 			if (fsync(sync.fds[i]) == -1)
 				err(1, "fsync");
-		spool_synced(sp, &sync, 0, now_ms());
+		spool_synced(sp, 0, now_ms());
 	}
 }
 

@@ -224,7 +224,7 @@ commit(struct spool *sp)
 	struct spool_sync sync;
 
 	if (spool_sync_begin(sp, &sync, NOW) == 1)
-		spool_synced(sp, &sync, 0, NOW);
+		spool_synced(sp, 0, NOW);
 	(void)spool_tidy(sp, NOW);
 }
 

@@ -242,7 +242,7 @@ box_sync(struct box *b)
 		for (i = 0; i < sync.count && error == 0; i++)
 			if (disk->fsync(disk->arg, sync.fds[i]) == -1)
 				error = errno;
-		spool_synced(b->sp, &sync, error, b->now);
+		spool_synced(b->sp, error, b->now);
 	}
 }
 

@@ -169,7 +169,7 @@ unsynced(void)
 	set_up(&b);
 	t_int(box_append(&b, "a@one.example", "b@two.example", 0, "x", &id), 0);
 	t_int(spool_sync_begin(b.sp, &sync, b.now), 1);
-	spool_synced(b.sp, &sync, EIO, b.now);
+	spool_synced(b.sp, EIO, b.now);
 	t_int(b.refused_count, 1);
 	t_int(b.settled_count, 0);
 	t_int(box_messages(&b), 0);

@@ -28,7 +28,7 @@ accepted(void)
 	t_int(box_append(&b, "a@one.example", "d@two.example", 0, "x\r\n", &id),
 	    0);
 	t_true(spool_is_awaited(b.sp));
-	spool_synced(b.sp, &sync, 0, b.now);
+	spool_synced(b.sp, 0, b.now);
 	t_int(b.settled_count, 2);
 	box_sync(&b);
 	t_int(b.settled_count, 3);
@@ -640,7 +640,7 @@ large(void)
 	    0);
 	t_int(spool_sync_begin(b.sp, &sync, b.now), 1);
 	box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
-	spool_synced(b.sp, &sync, 0, b.now);
+	spool_synced(b.sp, 0, b.now);
 	t_int(access(name, F_OK), 0); /* its end is not durable yet */
 	box_sync(&b);
 	t_int(access(name, F_OK), -1);
@@ -654,7 +654,7 @@ large(void)
 	(void)close(fd);
 	t_int(spool_append_large(b.sp, &env, b.now), 0);
 	t_int(spool_sync_begin(b.sp, &sync, b.now), 1);
-	spool_synced(b.sp, &sync, EIO, b.now);
+	spool_synced(b.sp, EIO, b.now);
 	t_int(b.refused_count, 1);
 	box_sync(&b);
 	t_int(box_messages(&b), 0);
