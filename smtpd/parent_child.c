@@ -72,8 +72,8 @@ static void
 send_parts(struct parent_child *c)
 {
 	struct parent *p = c->parent;
-	struct msg_trust trust = { .generation = p->generation };
-	struct msg_aliases aliases = { .generation = p->generation };
+	struct msg_trust trust = { .unused = 0 };
+	struct msg_aliases aliases = { .unused = 0 };
 
 	if (c->role == ROLE_POLICY || c->role == ROLE_DELIVER)
 		MSG_SEND(c->ipc, trust, &trust, copy_fd(p->setup.trust));

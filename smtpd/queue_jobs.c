@@ -171,9 +171,7 @@ send_job(struct ipc *ipc, const struct spool_job *job, unsigned width)
 	const struct envelope *env = job->env;
 	struct msg_job m = {
 		.job = job->job,
-		.id = env->id,
 		.size = env->size,
-		.accepted_us = env->arrived_us,
 		.flags = env->flags,
 		.rcpts = (uint32_t)job->rcpt_count,
 		.width = width,

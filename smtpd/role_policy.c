@@ -228,7 +228,6 @@ send_host(struct ipc *ipc, uint64_t ask, uint32_t index,
 {
 	struct msg_route_host m = { .ask = ask, .host = index };
 
-	m.preference = h->preference;
 	m.port = h->port;
 	m.matches = h->matches;
 	m.dane = h->dane;

@@ -97,7 +97,7 @@ static void
 test_fd(void)
 {
 	struct msg_submit submit = { .id = 1 };
-	struct msg_job job = { .id = 1 };
+	struct msg_job job = { .job = 1 };
 	struct msg_stop stop = { .unused = 0 };
 
 	t_case("a descriptor travels where the table says so");
