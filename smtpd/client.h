@@ -178,9 +178,6 @@ void client_send_message(struct client_pass *, const struct client_message *,
 bool client_was_answered(const struct client *);
 /* Of recipient "i" of the last message; valid until the next one. */
 const struct client_result *client_result(const struct client_pass *, size_t i);
-/* How many recipients one message may have here: rcpt_most, or RCPTMAX of
- * LIMITS where that is less. */
-size_t client_rcpt_max(const struct client *);
 
 /* The next "len" bytes of content; together they are message.size. */
 void client_feed(struct client *, const char *bytes, size_t len, int64_t now);

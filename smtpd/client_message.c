@@ -136,11 +136,21 @@ check_message(struct client_pass *p)
 		client_settle_all(c, STAGE_MAIL, TROUBLE_8BIT, NULL);
 }
 
+/* How many recipients one message may have here: rcpt_most, or RCPTMAX of
+ * LIMITS (RFC 9422) where that is less. */
+static size_t
+rcpts_at_once(const struct client *c)
+{
+	return c->rcpt_max > 0 && c->rcpt_max < c->rcpt_most
+	    ? (size_t)c->rcpt_max
+	    : c->rcpt_most;
+}
+
 /* Those over the limit wait for the next round; true if any is left. */
 static bool
 apply_limit(struct client_pass *p)
 {
-	size_t i, tried = 0, max = client_rcpt_max(p->client);
+	size_t i, tried = 0, max = rcpts_at_once(p->client);
 
 	p->limit = 0;
 	for (i = 0; i < p->slot_count; i++) {
@@ -334,14 +344,6 @@ const struct client_result *
 client_trouble(const struct client *c)
 {
 	return &c->trouble;
-}
-
-size_t
-client_rcpt_max(const struct client *c)
-{
-	return c->rcpt_max > 0 && c->rcpt_max < c->rcpt_most
-	    ? (size_t)c->rcpt_max
-	    : c->rcpt_most;
 }
 
 unsigned

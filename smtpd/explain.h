@@ -27,7 +27,6 @@ void explain_found(char *text, size_t size, const struct explain_found_args *);
 struct explain_exception_args {
 	enum reason reason;
 	const char *destination; /* the recipient's domain */
-	const char *host;
 	const char *addr; /* without port, for private-address; "": none */
 	enum tls_level level;
 	enum policy_mode mode;

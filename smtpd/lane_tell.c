@@ -303,7 +303,6 @@ make_detail(char detail[DETAIL_SIZE], const struct lane *lane,
 	struct explain_exception_args about = {
 		.reason = k->trouble.reason,
 		.destination = lane->domain,
-		.host = k->mx,
 		.addr = k->ip,
 		.level = lane->level,
 		.mode = lane->plan->route->mode,

@@ -105,7 +105,6 @@ server_reset(struct server *s)
 	envelope_clear(&s->env);
 	envelope_init(&s->env);
 	s->has_mail = false;
-	s->needs_utf8 = false;
 	s->in_content = false;
 	s->seen = 0;
 	s->refuse_code = 0;

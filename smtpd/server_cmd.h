@@ -46,7 +46,6 @@ struct server {
 	struct buf out;
 	bool has_mail; /* MAIL was accepted */
 	struct envelope env;
-	bool needs_utf8; /* SMTPUTF8 was given */
 
 	enum place place;
 	bool in_content; /* some of it came; more BDAT may follow */

@@ -86,8 +86,7 @@ struct session_fault {
 struct session_report {
 	char addr[NETADDR_TEXT_SIZE]; /* 192.0.2.1:25 */
 	bool connected;
-	bool tls_done; /* "tls" is filled in */
-	enum client_security security;
+	bool tls_done;          /* "tls" is filled in */
 	struct verdict verdict; /* the last one asked */
 	struct tls_facts tls;
 	bool offers_dsn; /* of the EHLO reply in force */

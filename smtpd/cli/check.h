@@ -41,7 +41,6 @@ struct check_host {
 struct check {
 	char domain[DNS_NAME_SIZE]; /* asked for */
 	time_t now;
-	const struct conf *conf;
 	struct conf_dest dest;    /* what the configuration says of it */
 	struct route route;       /* a copy; its hosts are those below */
 	struct check_host *hosts; /* route.host_count of them */

@@ -89,7 +89,6 @@ tell_fault(struct check_host *h)
 	struct explain_exception_args about = {
 		.reason = f->trouble.reason,
 		.destination = h->check->domain,
-		.host = h->host.name,
 		.addr =
 		    netaddr_host_text((const void *)&h->target.addr, address),
 		.level = h->check->dest.level,

@@ -280,7 +280,6 @@ check(struct stand *s)
 	char destination[DESTINATION_SIZE];
 
 	c->now = time(NULL);
-	c->conf = &s->conf;
 	conf_destination(&s->conf, c->domain, c->now, &c->dest);
 	if (c->dest.via != NULL)
 		(void)snprintf(destination, sizeof destination,

@@ -123,7 +123,6 @@ test_exception(void)
 		    DANE_NONE, "" },
 	};
 	struct explain_exception_args args = { .destination = "example.net",
-		.host = "mx.test",
 		.addr = "10.1.2.3",
 		.now = 1795492800 }; /* 2026-11-24 */
 	char text[600];
