@@ -211,8 +211,8 @@ parse_lines(char *text, struct cache_entry *e)
 	return -1;
 }
 
-int
-cache_file_parse(const char *text, size_t len, struct cache_entry *e,
+static int
+parse_text(const char *text, size_t len, struct cache_entry *e,
     const char **why)
 {
 	char *copy;
@@ -255,7 +255,7 @@ cache_file_read(int fd, struct cache_entry *e, const char **why)
 		return -1;
 	n = pread(fd, text, CACHE_FILE_MAX, 0);
 	*why = "it cannot be read";
-	result = n < 0 ? -1 : cache_file_parse(text, (size_t)n, e, why);
+	result = n < 0 ? -1 : parse_text(text, (size_t)n, e, why);
 	free(text);
 	return result;
 }

@@ -33,10 +33,6 @@ int cache_file_write(int fd, const struct cache_entry *);
  */
 int cache_file_read(int fd, struct cache_entry *, const char **why);
 
-/* The same for bytes in memory. */
-int cache_file_parse(const char *text, size_t len, struct cache_entry *,
-    const char **why);
-
 /* CRC-32C (Castagnoli), RFC 3720 12.1. */
 uint32_t cache_crc(const void *bytes, size_t len);
 

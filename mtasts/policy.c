@@ -58,12 +58,27 @@ take_version(struct parser *p, const struct span *value)
 }
 
 static int
+parse_mode(const struct span *word, enum policy_mode *mode)
+{
+	static const enum policy_mode modes[] = { POLICY_NONE, POLICY_TESTING,
+		POLICY_ENFORCE };
+	size_t i;
+
+	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (span_is(word, mode_word(modes[i]))) {
+			*mode = modes[i];
+			return 0;
+		}
+	return -1;
+}
+
+static int
 take_mode(struct parser *p, const struct span *value)
 {
 	if (p->has_mode)
 		return 0;
 	p->has_mode = true;
-	if (mode_parse(value->at, value->len, &p->policy->mode) == -1)
+	if (parse_mode(value, &p->policy->mode) == -1)
 		return fail(p, "the mode is not enforce, testing or none");
 	return 0;
 }
@@ -294,20 +309,4 @@ policy_matches(const struct sts_policy *policy, const char *host)
 		if (sts_match(host, policy->mx[i]))
 			return true;
 	return false;
-}
-
-int
-mode_parse(const char *text, size_t len, enum policy_mode *mode)
-{
-	static const enum policy_mode modes[] = { POLICY_NONE, POLICY_TESTING,
-		POLICY_ENFORCE };
-	const struct span word = { text, len };
-	size_t i;
-
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (span_is(&word, mode_word(modes[i]))) {
-			*mode = modes[i];
-			return 0;
-		}
-	return -1;
 }

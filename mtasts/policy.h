@@ -58,7 +58,4 @@ bool policy_equal(const struct sts_policy *, const struct sts_policy *);
 /* Does the MX host name match one of the patterns (RFC 8461 4.1)? */
 bool policy_matches(const struct sts_policy *, const char *host);
 
-/* 0 and *mode for "enforce", "testing" or "none", else -1; case counts. */
-int mode_parse(const char *text, size_t len, enum policy_mode *mode);
-
 #endif

@@ -1,5 +1,6 @@
 #include "mtasts/record.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static bool
@@ -44,8 +45,12 @@ copy_id(const char *start, const char *end, char id[STS_ID_SIZE],
 	return 0;
 }
 
-bool
-record_is_sts(const struct sts_txt *txt)
+/*
+ * Is it an MTA-STS record at all: does it begin with "v=STSv1" and, after
+ * blanks that the ABNF permits, ";"?
+ */
+static bool
+is_sts(const struct sts_txt *txt)
 {
 	static const char version[] = "v=STSv1";
 	size_t i = sizeof(version) - 1;
@@ -57,15 +62,12 @@ record_is_sts(const struct sts_txt *txt)
 	return i < txt->len && txt->text[i] == ';';
 }
 
-int
-record_parse(const struct sts_txt *txt, char id[STS_ID_SIZE], const char **why)
+/* The id of a record that is_sts(). */
+static int
+find_id(const struct sts_txt *txt, char id[STS_ID_SIZE], const char **why)
 {
 	const char *all_end = txt->text + txt->len, *end, *field;
 
-	if (!record_is_sts(txt)) {
-		*why = "it does not begin with v=STSv1;";
-		return -1;
-	}
 	field = memchr(txt->text, ';', txt->len);
 	while (field != NULL) {
 		const char *next;
@@ -91,7 +93,7 @@ record_choose(const struct sts_txt *txts, size_t count, char id[STS_ID_SIZE],
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		if (!record_is_sts(&txts[i]))
+		if (!is_sts(&txts[i]))
 			continue;
 		if (only != NULL) {
 			*why = "several v=STSv1 records";
@@ -103,5 +105,5 @@ record_choose(const struct sts_txt *txts, size_t count, char id[STS_ID_SIZE],
 		*why = "no v=STSv1 record";
 		return -1;
 	}
-	return record_parse(only, id, why);
+	return find_id(only, id, why);
 }

@@ -5,7 +5,6 @@
 #ifndef MTASTS_RECORD_H
 #define MTASTS_RECORD_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #define STS_ID_MAX 32 /* letters and digits of an id, RFC 8461 3.1 */
@@ -18,24 +17,11 @@ struct sts_txt {
 };
 
 /*
- * Is it an MTA-STS record at all: does it begin with "v=STSv1" and, after
- * blanks that the ABNF permits, ";"? Others at the name are to be ignored.
- */
-bool record_is_sts(const struct sts_txt *);
-
-/*
- * Read the one record that remained.
+ * Judge all TXT records found at the name; those that do not begin with
+ * "v=STSv1;" are ignored.
  *
  * id       receives the id, ended by NUL; unchanged on -1
  * why      set on -1 to a constant sentence
- * returns  0, or -1 where the syntax is wrong: then no policy is announced
- */
-int record_parse(const struct sts_txt *, char id[STS_ID_SIZE],
-    const char **why);
-
-/*
- * Judge all TXT records found at the name.
- *
  * returns  0 and the id where exactly one of them is an MTA-STS record and it
  *          is valid; -1 and *why where no policy is announced
  */

@@ -82,8 +82,9 @@ give_up_segment(struct journal *j, struct segment *seg)
 	seg->syncing = false;
 }
 
-void
-journal_trouble(struct journal *j, int error)
+/* Nothing can be accepted, for this reason. Keeps errno. */
+static void
+set_trouble(struct journal *j, int error)
 {
 	j->error = error;
 	j->error_seq = j->current != NULL ? j->current->seq : j->last_seq;
@@ -102,7 +103,7 @@ journal_fail(struct journal *j, int error)
 	j->current = NULL;
 	j->buf.len = 0;
 	j->index.len = 0;
-	journal_trouble(j, error);
+	set_trouble(j, error);
 	j->redo_left = j->redo_start;
 	j->sync_lost = j->syncing;
 	j->hooks.failed(j->hooks.arg, error);
@@ -287,7 +288,7 @@ write_result(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 		record_size(rec->brief_len + rec->text_len)) == 0 &&
 	    put_record(j, rec, pos) == 0)
 		return 0;
-	journal_trouble(j, errno);
+	set_trouble(j, errno);
 	return -1;
 }
 
@@ -359,7 +360,7 @@ revive(struct journal *j)
 {
 	if ((j->current == NULL || !has_unwritten(j)) &&
 	    segment_begin(j) == -1) {
-		journal_trouble(j, errno);
+		set_trouble(j, errno);
 		return -1;
 	}
 	return write_redo(j);
@@ -397,7 +398,7 @@ journal_append(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 	if (must_revive(j) && revive(j) == -1)
 		return -1;
 	if (make_room(j, rec->type, size) == -1) {
-		journal_trouble(j, errno);
+		set_trouble(j, errno);
 		return -1;
 	}
 	return put_record(j, rec, pos);

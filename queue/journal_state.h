@@ -77,8 +77,6 @@ void segment_reuse(struct journal *, const struct segment *);
 int segment_flush(struct journal *);
 /* Give the group up. Keeps errno. */
 void journal_fail(struct journal *, int error);
-/* Nothing can be accepted for this reason, until ... Keeps errno. */
-void journal_trouble(struct journal *, int error);
 
 /* All "len" bytes at "off"; -1 with errno, EBADMSG at the end of the file. */
 int segment_read(const struct segment *, void *to, size_t len, uint32_t off);

@@ -34,8 +34,8 @@ spool_account(struct spool *sp, const struct message *m, int by)
 	seg->live_bytes += (uint64_t)((int64_t)by * (int64_t)m->record_size);
 }
 
-void
-spool_close_body(struct spool *sp, struct message *m)
+static void
+close_body(struct spool *sp, struct message *m)
 {
 	if (m->body == -1)
 		return;
@@ -77,7 +77,7 @@ spool_finish(struct spool *sp, struct message *m)
 	if ((m->flags & MESSAGE_LARGE) != 0)
 		doom_large(sp, m->id);
 	spool_account(sp, m, -1);
-	spool_close_body(sp, m);
+	close_body(sp, m);
 	index_free(&sp->index, m);
 }
 
@@ -350,7 +350,7 @@ refuse_pending(struct spool *sp, struct pending *p, int error)
 	m = p->m;
 	id = m->id;
 	is_large = (m->flags & MESSAGE_LARGE) != 0;
-	spool_close_body(sp, m);
+	close_body(sp, m);
 	index_free(&sp->index, m);
 	drop_pending(sp, p);
 	if (is_large)
@@ -385,7 +385,7 @@ activate(struct spool *sp, struct message *m)
 
 	m->flags &= (uint8_t)~MESSAGE_PENDING;
 	if (sp->bodies > SPOOL_BODIES)
-		spool_close_body(sp, m);
+		close_body(sp, m);
 	for (i = 0; i < m->count; i++) {
 		index_move(&sp->index, &m->rcpts[i], RCPT_READY, 0, false);
 		index_settle(&sp->index, m->rcpts[i].domain->dest, sp->now_ms);

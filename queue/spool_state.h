@@ -137,7 +137,6 @@ void spool_account(struct spool *, const struct message *, int by);
 /* A message in the index from its brief; NULL: malformed or no memory. */
 struct message *spool_message(struct spool *, uint64_t id, const void *brief,
     uint32_t len);
-void spool_close_body(struct spool *, struct message *);
 void spool_tell(struct spool *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* What a restart shall find of a recipient: not that it is under way, but

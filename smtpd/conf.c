@@ -29,8 +29,9 @@ conf_clear(struct conf *conf)
 	memset(conf, 0, sizeof *conf);
 }
 
-enum tls_level
-conf_level(const struct conf_tls *tls, time_t now)
+/* The level in force at "now": an exception that has run out is require. */
+static enum tls_level
+level_at(const struct conf_tls *tls, time_t now)
 {
 	if (tls->level == LEVEL_OPPORTUNISTIC && now >= tls->until)
 		return LEVEL_REQUIRE;
@@ -75,7 +76,7 @@ put_tls(struct conf_dest *out, const struct conf_tls *tls, time_t now)
 {
 	bool is_exception;
 
-	out->level = conf_level(tls, now);
+	out->level = level_at(tls, now);
 	is_exception = out->level == LEVEL_OPPORTUNISTIC;
 	out->until = is_exception ? tls->until : 0;
 	out->because = is_exception ? tls->because : NULL;

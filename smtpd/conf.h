@@ -114,9 +114,6 @@ int conf_parse(struct conf *conf, const char *name, const char *text,
 /* Free what it holds. A zeroed struct is fine. */
 void conf_clear(struct conf *);
 
-/* The level in force at "now": an exception that has run out is require. */
-enum tls_level conf_level(const struct conf_tls *, time_t now);
-
 /* What holds for one destination; strings are borrowed from the conf. */
 struct conf_dest {
 	enum tls_level level; /* in force */

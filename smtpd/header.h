@@ -77,8 +77,6 @@ int header_message_id(char *out, size_t size, const char *id,
     const char *hostname);
 /* "From: name <address>"; name NULL or "": the address alone. RFC 2047. */
 int header_from(char *out, size_t size, const char *address, const char *name);
-/* "Tue, 24 Nov 2026 02:32:59 +0000" */
-int header_date_text(char *out, size_t size, time_t);
 
 /* Called with each address found; -1 stops with header_rcpts() failing. */
 typedef int header_rcpt_fn(void *arg, const char *address, size_t len);

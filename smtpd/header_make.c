@@ -72,8 +72,9 @@ is_ascii(const char *s)
 	return *s == '\0';
 }
 
-int
-header_date_text(char *out, size_t size, time_t when)
+/* "Tue, 24 Nov 2026 02:32:59 +0000" */
+static int
+date_text(char *out, size_t size, time_t when)
 {
 	struct text t = { .out = out, .size = size };
 	static const char days[] = "SunMonTueWedThuFriSat";
@@ -120,7 +121,7 @@ header_received(char *out, size_t size, const struct header_trace *trace)
 	/* Without SMTPUTF8 at the next host a header must be ASCII. */
 	if (trace->rcpt != NULL && is_ascii(trace->rcpt))
 		put(&t, "\r\n\tfor <%s>", trace->rcpt);
-	(void)header_date_text(date, sizeof date, trace->now);
+	(void)date_text(date, sizeof date, trace->now);
 	put(&t, ";\r\n\t%s\r\n", date);
 	return finish(&t);
 }
@@ -131,7 +132,7 @@ header_date(char *out, size_t size, time_t now)
 	struct text t = { .out = out, .size = size };
 	char date[64];
 
-	(void)header_date_text(date, sizeof date, now);
+	(void)date_text(date, sizeof date, now);
 	put(&t, "Date: %s\r\n", date);
 	return finish(&t);
 }

@@ -72,8 +72,9 @@ is_secure(const struct dns_answer *a, const struct dns_answer *aaaa)
 	return a->secure || aaaa->secure;
 }
 
-void
-host_merge(struct host_addrs *h, const struct dns_answer *a,
+/* Put two answers together; either may have failed. */
+static void
+merge(struct host_addrs *h, const struct dns_answer *a,
     const struct dns_answer *aaaa, const struct host_allow *allow)
 {
 	const struct dns_answer *main = a->status == DNS_OK ? a : aaaa;
@@ -130,7 +131,7 @@ finish(struct look *k)
 
 	if (k->a == NULL || k->aaaa == NULL)
 		return;
-	host_merge(&h, k->a, k->aaaa, k->allow);
+	merge(&h, k->a, k->aaaa, k->allow);
 	k->cb(k->arg, &h);
 	free(k->a);
 	free(k->aaaa);

@@ -47,13 +47,6 @@ typedef void host_cb(void *arg, const struct host_addrs *);
 void host_ask(struct dns *, const char *name, const struct host_allow *,
     host_cb *cb, void *arg);
 
-/*
- * Put two answers together; either may have failed. Pure.
- * Both having failed, the worse tells: a failure before "no such name".
- */
-void host_merge(struct host_addrs *, const struct dns_answer *a,
-    const struct dns_answer *aaaa, const struct host_allow *);
-
 #define HOST_WORDS_SIZE (2 * NETADDR_TEXT_SIZE + 80)
 
 /* "has only private addresses, such as ...", and what would permit it. */

@@ -182,8 +182,6 @@ void lane_make_message(struct lane_job *);
 bool lane_take_results(struct lane *, struct berth *, bool stay);
 /* Keep a failure, with the facts of its session. */
 struct lane_kept *lane_keep_fault(const struct berth *);
-struct lane_kept *lane_keep_result(const struct berth *,
-    const struct client_result *);
 struct lane_kept *lane_keep_error(const struct lane_host *);
 /* No host is left for the job: tell so. */
 void lane_fail_everywhere(struct lane *, struct lane_job *);

@@ -158,8 +158,8 @@ lane_keep_fault(const struct berth *b)
 	return k;
 }
 
-struct lane_kept *
-lane_keep_result(const struct berth *b, const struct client_result *c)
+static struct lane_kept *
+keep_result(const struct berth *b, const struct client_result *c)
 {
 	return keep(b, &c->trouble, c->reply, c->trouble.detail);
 }
@@ -214,7 +214,7 @@ is_put_off(struct berth *b, const struct client_result *c, bool stay)
 	if (next == b->plan->candidate_count)
 		return false;
 	free(job->kept);
-	job->kept = lane_keep_result(b, c);
+	job->kept = keep_result(b, c);
 	job->from = b->plan == b->lane->plan ? next : 0;
 	return true;
 }

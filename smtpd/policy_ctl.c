@@ -15,7 +15,6 @@
 /* A client being answered. */
 struct session {
 	struct sts *sts;
-	struct ev *ev;
 	struct io *io;          /* NULL: the client has gone */
 	bool is_waiting;        /* a callback will come */
 	char domain[HOST_SIZE]; /* asked for; of a list: the last written */
@@ -41,8 +40,9 @@ give_up(struct session *s, const char *error)
 	finish(s);
 }
 
-void
-policy_ctl_json(struct json *j, const char *domain,
+/* The object of `policy` and `policies`; keys as in sealpost(8). */
+static void
+write_policy(struct json *j, const char *domain,
     const struct discover_answer *a)
 {
 	char error[FLIGHT_DETAIL_SIZE + 64];
@@ -83,7 +83,7 @@ on_answer(void *arg, const struct discover_answer *answer)
 	s->is_waiting = false;
 	if (s->io != NULL) {
 		json_init(&j);
-		policy_ctl_json(&j, s->domain, answer);
+		write_policy(&j, s->domain, answer);
 		ctl_say(s->io, &j);
 		json_clear(&j);
 	}
@@ -116,7 +116,7 @@ write_page(struct session *s)
 		if (answer.policy == NULL)
 			continue;
 		json_reset(&j);
-		policy_ctl_json(&j, e->domain, &answer);
+		write_policy(&j, e->domain, &answer);
 		ctl_say(s->io, &j);
 		n++;
 	}
@@ -202,7 +202,6 @@ policy_ctl(struct ev *ev, struct sts *sts, const struct msg_ctl_policy *m,
 	struct session *s = xcalloc(1, sizeof(*s));
 
 	s->sts = sts;
-	s->ev = ev;
 	s->io = io_new(ev, fd, on_io, s);
 	if (s->io == NULL) {
 		close(fd);

@@ -17,8 +17,4 @@
 void policy_ctl(struct ev *, struct sts *, const struct msg_ctl_policy *,
     int fd);
 
-/* The object of `policy` and `policies`; keys as in sealpost(8). */
-void policy_ctl_json(struct json *, const char *domain,
-    const struct discover_answer *);
-
 #endif

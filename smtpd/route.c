@@ -410,8 +410,13 @@ on_policy(void *arg, const struct discover_answer *answer)
 
 /* ---- the beginning ---- */
 
-int
-route_parse(const char *destination, char name[DNS_NAME_SIZE], uint16_t *port)
+/*
+ * Split a destination. Writes the domain or host, normalized as far as it is
+ * a name; *port is 0 for a domain (MX applies). -1: it is neither.
+ */
+static int
+split_destination(const char *destination, char name[DNS_NAME_SIZE],
+    uint16_t *port)
 {
 	char text[DESTINATION_SIZE];
 	const char *why, *host = text;
@@ -490,7 +495,7 @@ router_ask(struct router *router, const char *destination,
 	a->cb = cb;
 	a->arg = arg;
 	LIST_INSERT_HEAD(&router->asks, a, entry);
-	if (route_parse(destination, a->r.domain, &port) == -1) {
+	if (split_destination(destination, a->r.domain, &port) == -1) {
 		set_status(a, ROUTE_BOUNCE, REASON_NO_SUCH_DOMAIN,
 		    "it is no domain name");
 		/* A name that c-ares never sees: answered at the turn's end. */

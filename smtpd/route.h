@@ -109,11 +109,4 @@ typedef void router_cb(void *arg, const struct route *route);
 void router_ask(struct router *, const char *destination, enum discover_why,
     router_cb *cb, void *arg);
 
-/*
- * Split a destination. Writes the domain or host, normalized as far as it is
- * a name; *port is 0 for a domain (MX applies). -1: it is neither.
- */
-int route_parse(const char *destination, char name[DNS_NAME_SIZE],
-    uint16_t *port);
-
 #endif

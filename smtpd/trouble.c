@@ -91,12 +91,6 @@ _Static_assert(nitems(stage_words) == STAGE_COUNT, "every stage has a word");
 _Static_assert(nitems(reply_rows) == STAGE_COUNT, "every stage has a row");
 _Static_assert(nitems(kind_rows) == TROUBLE_LOCAL + 1, "so has every kind");
 
-const char *
-stage_word(enum stage stage)
-{
-	return stage_words[stage];
-}
-
 /* Codes for refusals without an enhanced one (RFC 3463, RFC 5248 2.4). */
 static const char *
 dsn_for(enum stage stage, int code)

@@ -73,7 +73,4 @@ void trouble_judge(struct trouble *, enum stage, enum trouble_kind,
 /* Delivered, with the peer's reply of 2xx. */
 void trouble_none(struct trouble *, const struct reply *reply);
 
-/* "greeting", "ehlo"... A constant. */
-const char *stage_word(enum stage);
-
 #endif

@@ -97,8 +97,9 @@ say_tls(FILE *out, const struct jread *j)
 	say(out, "certificate", "SHA-256 %s", text_of(j, "cert_sha256"));
 }
 
-void
-proof_write(FILE *out, const struct jread *j)
+/* One proof, as the daemon tells it, for people. */
+static void
+write_proof(FILE *out, const struct jread *j)
 {
 	const char *recipient = text_of(j, "recipient");
 
@@ -127,7 +128,7 @@ proof_line(void *arg, const char *line, size_t len)
 		return 0;
 	if ((*count)++ > 0)
 		(void)putchar('\n');
-	proof_write(stdout, j);
+	write_proof(stdout, j);
 	jread_free(j);
 	return ferror(stdout) != 0 ? -1 : 0;
 }

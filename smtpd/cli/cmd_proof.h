@@ -14,7 +14,4 @@ struct cli;
 /* Runs the command and returns the status to exit with. */
 int cmd_proof(const struct cli *);
 
-/* One proof, as the daemon tells it, for people. */
-void proof_write(FILE *, const struct jread *);
-
 #endif

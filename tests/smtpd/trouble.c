@@ -85,7 +85,7 @@ judged(void)
 		(void)snprintf(got, sizeof got, "%s %s %s %s %s",
 		    outcomes[t.outcome], scopes[t.scope], reason_word(t.reason),
 		    t.dsn, t.next_host ? "next" : "stay");
-		t_row("%s, row %zu", stage_word(rows[i].stage), i);
+		t_row("stage %d, row %zu", rows[i].stage, i);
 		t_str(got, rows[i].want);
 		t_true(t.detail[0] != '\0');
 		t_int(t.dsn[0], t.outcome == OUTCOME_BOUNCED ? '5' : '4');
