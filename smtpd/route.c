@@ -17,6 +17,7 @@
 /* A question under way. */
 struct ask {
 	LIST_ENTRY(ask) entry;
+	struct ev_task task;
 	struct router *router;
 	struct route r;
 	bool is_via, is_implicit;
@@ -68,8 +69,10 @@ router_free(struct router *router)
 
 	if (router == NULL)
 		return;
-	LIST_FOREACH_SAFE(a, &router->asks, entry, next)
+	LIST_FOREACH_SAFE(a, &router->asks, entry, next) {
+		ev_soon_del(router->o.ev, &a->task);
 		free_ask(a);
+	}
 	free(router);
 }
 
@@ -471,13 +474,12 @@ take_literal(struct ask *a, uint16_t port)
 	return true;
 }
 
-/* An answer that needs no look-up, still never before router_ask() ends. */
+/* An answer that needs no look-up; it too comes after router_ask(). */
 static void
-on_nothing(void *arg, const struct dns_answer *answer)
+answer_at_once(void *arg)
 {
 	struct ask *a = arg;
 
-	(void)answer;
 	a->policy_known = true;
 	a->hosts_known = true;
 	finish_if_done(a);
@@ -498,13 +500,12 @@ router_ask(struct router *router, const char *destination,
 	if (split_destination(destination, a->r.domain, &port) == -1) {
 		set_status(a, ROUTE_BOUNCE, REASON_NO_SUCH_DOMAIN,
 		    "it is no domain name");
-		/* A name that c-ares never sees: answered at the turn's end. */
-		dns_ask(router->o.dns, "..", DNS_A, on_nothing, a);
+		ev_soon(router->o.ev, &a->task, answer_at_once, a);
 		return;
 	}
 	a->is_via = port != 0;
 	if (take_literal(a, port)) {
-		dns_ask(router->o.dns, "..", DNS_A, on_nothing, a);
+		ev_soon(router->o.ev, &a->task, answer_at_once, a);
 		return;
 	}
 	strlcpy(a->r.policy_domain, a->r.domain, sizeof(a->r.policy_domain));
