@@ -54,8 +54,9 @@ caller_know(struct caller *c, int fd, gid_t admins)
 	return 0;
 }
 
-/* Neither a channel between the processes nor the listening socket itself:
- * at the other end of both the kernel sees root, who made them. */
+/* Is it a connection to our Unix socket? Not so a channel between the
+ * processes, nor the listening socket itself: to the kernel root is at the other
+ * end of both, as root made them. */
 static bool
 came_to_us(int fd)
 {

@@ -178,7 +178,7 @@ take_peer(struct child *c, const struct msg_peer *m, int fd)
 		link->fd = fd;
 		return;
 	}
-	/* What the dead one had still sent comes first. */
+	/* First hear what the dead peer had sent before it died. */
 	if (link->ipc != NULL)
 		ipc_drain(link->ipc);
 	if (link->ipc != NULL)
@@ -203,14 +203,15 @@ enter_cage(struct child *c)
 		snprintf(root, sizeof(root), "%s/%s", c->conf->queue_directory,
 		    c->row->root);
 		box.root = root;
-		/* A predecessor may not have ended yet: two never write. */
+		/* A predecessor may not have ended yet; two must never write
+		 * there. */
 		if (proc_hold_folder(root, HOLD_MS) == -1)
 			log_die("%s: %s", root, strerror(errno));
 	}
 	box.filter = c->options.verbose ? SANDBOX_REPORT : SANDBOX_KILL;
 	if (sandbox_user(c->row->user, &box.uid, &box.gid) == -1)
 		log_die("no such user: %s", c->row->user);
-	/* Who started the daemon may wait for the end of its output. */
+	/* Whoever started the daemon may read its standard error to the end. */
 	if (c->options.syslog)
 		(void)dup2(STDOUT_FILENO, STDERR_FILENO);
 	lacking = sandbox_enter(&box);
@@ -336,7 +337,7 @@ hear_parent(void *arg, struct ipc *ipc, uint32_t type, const void *body, int fd)
 	(void)ipc;
 	switch (type) {
 	case IPC_GONE:
-		/* Everything promised is on disk; nobody could restart us. */
+		/* Nobody would restart us; all that was promised is on disk. */
 		log_note(LOG_PRI_ERR, "the parent is gone, leaving");
 		child_exit(c, 1);
 		break;
@@ -364,7 +365,7 @@ hear_parent(void *arg, struct ipc *ipc, uint32_t type, const void *body, int fd)
 
 /* ---- the whole ---- */
 
-/* Whose syslog socket was lost; log.c tells no more. */
+/* For ask_for_log(), which log.c calls without an argument. */
 static struct child *self;
 
 static void
@@ -376,7 +377,7 @@ ask_for_log(void)
 		MSG_SEND(self->parent, log_lost, &m, -1);
 }
 
-/* ROLE_PARENT: no child has that name. */
+/* The role of that name; ROLE_PARENT if no child has it. */
 static int
 find_role(const char *name)
 {
@@ -388,7 +389,7 @@ find_role(const char *name)
 	return ROLE_PARENT;
 }
 
-/* The parent alone hears of these, and tells us what to do. */
+/* Signals are for the parent, which tells its children what to do. */
 static void
 ignore_signals(void)
 {

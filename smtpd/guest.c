@@ -44,9 +44,10 @@ guest_leave(struct guest *g)
 }
 
 /*
- * Tell the parent what became of a transcript. Its sender has long gone: of
- * one that was taken for some recipients alone the rest must stay to be seen,
- * and not be tried again for those.
+ * Tell the parent what became of a transcript. If it was taken for some of its
+ * recipients only, its sender is no longer there to hear of the others: the
+ * file is set aside for the administrator, and not tried again, which would
+ * send the message twice to those who have it.
  */
 static void
 report(struct guest *g)
@@ -392,7 +393,8 @@ guest_run(struct guest *g)
 		guest_hand_over(g);
 		return;
 	}
-	/* Its output may wait, and input for that: this comes again then. */
+	/* While much output waits, input does too: do not end before it was
+	 * used; we come here again. */
 	if (g->closed && g->wait == GUEST_TALKS &&
 	    io_pending(g->io) < OUTPUT_HIGH)
 		server_eof(g->server);
@@ -402,7 +404,7 @@ guest_run(struct guest *g)
 		set_deadline(g);
 }
 
-/* The next block of a transcript; its replies are nobody's. */
+/* Read the next block of a transcript. Nobody reads the replies. */
 static void
 read_more(void *arg)
 {

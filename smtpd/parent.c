@@ -18,7 +18,8 @@
 #include "smtpd/msg.h"
 #include "smtpd/service.h"
 
-/* 5 s in all: first those who report to the queue (roles.h, `stop`). */
+/* After 5 s everything has stopped: first the roles that report to the queue,
+ * then the queue (roles.h, `stop`). */
 #define STOP_OTHERS_MS 3600
 #define STOP_ALL_MS 4500
 #define INTAKE_MS 60000
@@ -29,7 +30,7 @@
 
 /* ---- the log ---- */
 
-/* Whose syslog socket was lost; log.c tells no more. */
+/* For the function that log.c calls without an argument. */
 static struct parent *self;
 
 static void
@@ -121,7 +122,7 @@ others_alive(const struct parent *p)
 	return count;
 }
 
-/* By another's hand: the next one may well start. */
+/* Someone else killed it, so the next one may well start. */
 static bool
 was_killed(const struct parent_child *c)
 {
@@ -165,7 +166,8 @@ give_offline(void *arg, uint64_t number, uid_t owner, int fd)
 	struct parent *p = arg;
 	struct msg_offline m = { .number = number, .uid = owner };
 
-	/* Laid out first, and alive: see scan_offline(). */
+	/* The listener, the first to be laid out; scan_offline() saw that it
+	 * lives. */
 	MSG_SEND(p->children[0].ipc, offline, &m, fd);
 }
 
@@ -311,7 +313,7 @@ answer(int fd, const struct conf_errors *errors)
 		json_end(&json);
 		text = json_text(&json);
 	}
-	/* It is short and the socket is empty: it fits or nobody reads. */
+	/* So short that it fits into the empty buffer of the socket. */
 	if (text != NULL)
 		(void)send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (errors->count > 0)
@@ -398,7 +400,7 @@ catch_signals(struct parent *p)
 	size_t i;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	/* Ignored, as whoever started us may, it leaves nothing to reap. */
+	/* If we inherited it as ignored, there would be nothing to reap. */
 	(void)signal(SIGCHLD, SIG_DFL);
 	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		if (ev_signal(p->ev, signals[i], on_signal, p) == -1)

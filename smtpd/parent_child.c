@@ -136,7 +136,7 @@ connect_pair(struct parent_child *a, struct parent_child *b)
 	send_peer(b, a, ends[1]);
 }
 
-/* What it had said before may be heard when it is gone already. */
+/* Messages that it sent before this may be heard after its end. */
 static void
 end_child(const struct parent_child *c)
 {
@@ -149,15 +149,16 @@ lose_channel(struct parent_child *c)
 {
 	ipc_free(c->ipc);
 	c->ipc = NULL;
-	/* Without it the child is of no use, should it still live. */
+	/* If the child still lives, it is of no use without a channel. */
 	end_child(c);
 }
 
 /*
- * "accuser" says that a sibling broke the table. One of the two did, and
- * their channel is closed: restart the accused; but where that is the queue,
- * which meets no network, the accuser, lest it could end the queue at will.
- * Of those to whom it has no channel it can tell nothing.
+ * "accuser" says that a sibling broke the table of messages. One of the two
+ * did, and their channel is closed: restart the accused. But if that is the
+ * queue, restart the accuser: a process that meets the network and was taken
+ * over could otherwise end the queue at will. A role to which the accuser has
+ * no channel cannot be accused.
  */
 static void
 end_broken(struct parent_child *accuser, const struct msg_broken *m)
@@ -224,7 +225,7 @@ spawn(struct parent_child *c)
 		argv[argc++] = verbose;
 	if (p->log != -1)
 		argv[argc++] = to_syslog;
-	/* For those who read the list of processes. */
+	/* Shown by ps(1); the child does not read it. */
 	snprintf(number, sizeof(number), "%u", c->instance);
 	if (c->role == ROLE_DELIVER)
 		argv[argc++] = number;
@@ -347,7 +348,7 @@ ended(struct parent_child *c, int status)
 {
 	c->pid = 0;
 	c->status = status;
-	/* What it had still said, e.g. that a message is taken. */
+	/* Hear what it had still sent, e.g. that a message was taken. */
 	if (c->ipc != NULL)
 		ipc_drain(c->ipc);
 	if (c->ipc != NULL)

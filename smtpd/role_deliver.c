@@ -92,7 +92,7 @@ on_ask(void *arg, struct lane *lane, bool refresh)
 	road->ask = m.ask = ++d->ask;
 	RB_INSERT(road_asks, &d->asks, road);
 	(void)strlcpy(m.destination, road->destination, sizeof(m.destination));
-	/* While it is being restarted: see connected(). */
+	/* If it is being restarted, connected() asks again. */
 	if (policy != NULL)
 		MSG_SEND(policy, route_ask, &m, -1);
 }
@@ -177,7 +177,7 @@ on_done(void *arg, struct lane_job *job)
 	struct ipc *queue = queue_of(d);
 	struct msg_job_done m = { .job = w->number };
 
-	/* One without results goes back to the queue when we leave. */
+	/* One without results is the queue's again when this process ends. */
 	if (queue != NULL && w->told == w->job.rcpt_count)
 		MSG_SEND(queue, job_done, &m, -1);
 	work_free(w);
@@ -225,7 +225,7 @@ find_road(struct deliver *d, const struct lane_options *options)
 	return road;
 }
 
-/* What cannot go to a lane: nothing of it is sent. */
+/* Defer what cannot go to a lane. */
 static void
 refuse(struct deliver *d, struct work *w, const char *detail)
 {

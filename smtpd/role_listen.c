@@ -47,7 +47,7 @@ static struct listen {
 
 /*
  * Too many from one host, or too many strangers in all? Half of the places are
- * kept for those who may relay, and some of these for each other.
+ * for clients that may relay, and one of these cannot take them all.
  */
 static bool
 is_crowd(const struct sockaddr *peer)
@@ -124,7 +124,8 @@ on_accept(void *arg, unsigned events)
 			break;
 		receive(l, fd, (const struct sockaddr *)&peer);
 	}
-	/* The connection stays, and would be reported again at once. */
+	/* The connection stays in the backlog, and the loop would report it
+	 * again and again: pause. */
 	if (i == ACCEPTS_MAX ||
 	    (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
 		errno != ENOMEM))
@@ -289,7 +290,7 @@ stop(struct child *c)
 	role.door.is_stopping = true;
 	close_listeners();
 	role.stop_by = ev_now(role.door.ev) + STOP_MS;
-	/* The first tick says 421, the next finds it said. */
+	/* The first tick says 421 to all; a later one finds that they left. */
 	ev_timer_set(role.door.ev, &role.stop,
 	    ev_now(role.door.ev) + STOP_TICK_MS);
 }

@@ -182,7 +182,8 @@ probe(void *arg)
 		    " says of DNSSEC cannot be believed");
 }
 
-/* Where the root cannot be asked for, what else is answered shows it. */
+/* If the root could not be asked for, other answers show whether DNSSEC is
+ * validated. */
 static void
 note_answers(struct policy *p)
 {
@@ -387,7 +388,7 @@ use_servers(struct policy *p)
 	p->dns = open_dns(p);
 	router_use_dns(p->router, p->dns);
 	sts_use_dns(p->sts, p->dns);
-	/* Whoever still waits there may ask anew, of the others. */
+	/* What still waits there fails, and may ask the new ones. */
 	dns_retire(former);
 	p->dane_told = false;
 	probe(p);

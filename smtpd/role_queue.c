@@ -199,7 +199,7 @@ begin_sync(struct queue_role *q)
 	log_failing(q);
 }
 
-/* Results have time; a message that waits for its 250 has none. */
+/* Results may wait for a moment; a message that waits for its 250 may not. */
 static void
 consider_sync(struct queue_role *q)
 {
@@ -252,7 +252,8 @@ kick(void *arg)
 	ev_soon(q->ev, &q->turn, end_turn, q);
 }
 
-/* Another queue process, should this one die, is not to take up deliveries. */
+/* Tell the parent, so that the next queue process does not take up deliveries
+ * should this one die. */
 static void
 tell_paused(struct queue_role *q)
 {
