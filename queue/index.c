@@ -374,7 +374,7 @@ count(struct index *ix, struct rcpt *r, bool more)
 		ix->blocked += by;
 }
 
-/* A lower bound: exact again whenever nothing but the line is left. */
+/* A lower bound; index_oldest() makes it exact if only the line is left. */
 static void
 note_oldest(struct dest *dest, uint64_t id)
 {
@@ -395,7 +395,7 @@ index_oldest(struct dest *dest)
 	return dest->oldest;
 }
 
-/* Nobody's turn is due who has nobody in line. */
+/* A destination whose line is empty leaves its ring too. */
 static void
 leave_line(struct index *ix, struct dest *dest, struct rcpt *r)
 {

@@ -55,13 +55,14 @@ journal_free(struct journal *j)
 	free(j);
 }
 
-/* What of a segment is not known to be durable shall never count. */
+/* A restart must never read what is not known to be durable: declare the rest
+ * of the segment void. */
 static void
 give_up_segment(struct journal *j, struct segment *seg)
 {
 	struct rec_void *v;
 
-	/* With no good group since the last one, one range holds both. */
+	/* No group has succeeded since the last void: extend that one. */
 	v = j->void_count == j->voids_synced ? NULL
 					     : &j->voids[j->void_count - 1];
 	if (v != NULL && seg->synced == 0 && seg->seq > v->through)
@@ -264,7 +265,8 @@ keep_redo(struct journal *j, const struct journal_rec *rec, uint64_t pos)
 	    (uint32_t)(sizeof redo + rec->brief_len + rec->text_len + 7) & ~7U;
 	if (bytes_reserve(&j->redo, redo.size) == -1)
 		return -1;
-	/* No sync is good for it before it is written. */
+	/* It gets a mark of its own: only a sync after it was written makes it
+	 * durable. */
 	if (pos == 0)
 		j->mark += redo.size;
 	redo.mark = j->mark;
@@ -394,7 +396,8 @@ journal_append(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 	if (rec->type != j->once)
 		return append_result(j, rec, pos);
 	size = record_size(rec->brief_len + rec->text_len + rec->body_len);
-	/* Once there was no room, there is none for the small either. */
+	/* Until the trouble is over, small messages are refused as well as
+	 * large ones. */
 	if (must_revive(j) && revive(j) == -1)
 		return -1;
 	if (make_room(j, rec->type, size) == -1) {
@@ -447,8 +450,9 @@ list_files(struct journal *j, int fds[JOURNAL_SYNC_FILES])
 		seg->dirty = false;
 		seg->syncing = true;
 		seg->sync_end = seg->end;
-		/* The current one comes first. Of others it is the index: their
-		 * records were synced when they were sealed. */
+		/* The current segment is first in the list. If others do not
+		 * fit, no harm is done: their records were synced when they
+		 * were sealed, only the index was not. */
 		if (count < JOURNAL_SYNC_FILES - 1)
 			fds[count++] = seg->fd;
 	}

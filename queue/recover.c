@@ -314,7 +314,8 @@ open_segment(struct recover *r, struct segment *seg)
 
 /* ---- all of them ---- */
 
-/* They are in each segment that was begun while what they void was there. */
+/* Remember a void once, though each segment begun since then repeats it, and
+ * only if what it voids still exists. */
 static void
 add_void(struct recover *r, const struct rec_void *v)
 {
@@ -347,7 +348,7 @@ collect_voids(struct recover *r, struct segment *seg)
 	}
 }
 
-/* Once the file ends before it, what is void needs no more words. */
+/* Cut off what is void; if that fails, new segments must go on saying it. */
 static void
 cut_void(struct recover *r, struct segment *seg, const struct rec_void *v)
 {
@@ -447,7 +448,8 @@ list_segments(struct journal *j, uint32_t **seqs, size_t *count)
 		memcpy(list.mem + list.len, &seq, sizeof seq);
 		list.len += sizeof seq;
 	}
-	/* With one left out, what it says is done would be sent again. */
+	/* A segment left out could hold what says that messages are done:
+	 * they would be sent again. */
 	error = errno;
 	(void)closedir(dir);
 	if (error != 0) {
@@ -486,7 +488,7 @@ adopt_segments(struct recover *r, const uint32_t *seqs, size_t count)
 			(void)close(fd);
 			return -1;
 		}
-		/* One that was not sealed ended in a group that may be torn. */
+		/* The last group of one that was not sealed may be torn. */
 		r->gap = !open_segment(r, seg);
 	}
 	return 0;
@@ -506,7 +508,7 @@ recover_journal(struct journal *j, const struct recover_hooks *hooks)
 	r->j = j;
 	r->hooks = hooks;
 	result = list_segments(j, &seqs, &count);
-	/* Whether what names them is durable is not known: segment_reuse(). */
+	/* Are their names durable? See segment_reuse(). */
 	if (j->spare_count > 0 && j->disk->fsync(j->disk->arg, j->dirfd) == -1)
 		j->spare_count = 0;
 	if (result == 0) {

@@ -102,8 +102,8 @@ open_file(struct journal *j, uint32_t seq, uint32_t *room)
 	fd = j->disk->openat(j->disk->arg, j->dirfd, name, flags);
 	if (fd == -1)
 		return -1;
-	/* A disk that is nearly full takes less at a time. ext4 keeps what it
-	 * had found before it failed: all the space that others have left. */
+	/* On a disk that is nearly full make a smaller one. Truncate first: an
+	 * fallocate(2) that fails on ext4 keeps the space it had found. */
 	*room = j->segment;
 	if (j->disk->fallocate(j->disk->arg, fd, *room) == 0)
 		return fd;
@@ -182,9 +182,9 @@ filter_index(struct journal *j)
 	j->index.len = to;
 }
 
-/* An index that is on the disk before its records would vouch for what may
- * never get there: they are synced first. Without one, a restart takes longer,
- * nothing else. */
+/* The records are synced before the index is written, which would otherwise
+ * vouch for records that may never get to the disk. If the index is lost, the
+ * next start takes longer, nothing else. */
 static int
 seal(struct journal *j)
 {
@@ -291,7 +291,8 @@ journal_seal(struct journal *j)
 	j->current = NULL; /* no more is written to it */
 }
 
-/* Not before: its old name may come back, and with it what is written. */
+/* Only once the folder is synced: until then a crash may bring the old name
+ * back, for a file that already holds something else. */
 void
 segment_reuse(struct journal *j, const struct segment *seg)
 {

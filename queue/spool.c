@@ -246,7 +246,8 @@ make_pending(struct spool *sp, const struct envelope *env, int body)
 	return p;
 }
 
-/* What was bounced is done only if the report is there: results wait. */
+/* While reports could not be written, results wait: a recipient that bounced is
+ * done only if the report of it is in the journal. */
 static void
 miss_reports(struct spool *sp, bool missing)
 {

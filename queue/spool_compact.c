@@ -53,7 +53,8 @@ spool_keep(void *arg, const struct seg_entry *entry, const void *brief,
 	case REC_WARNED:
 		return m != NULL;
 	case REC_DONE:
-		/* Its message was in this very segment: both are left out. */
+		/* Left out along with its message if that was in this very
+		 * segment. */
 		return m == NULL &&
 		    record_done(brief, entry->brief_len, &done) == 0 &&
 		    (done.seq != JOURNAL_SEQ(pos) || sp->compact.seq != 0 ||
@@ -178,7 +179,8 @@ move_message(struct move *mv, struct message *m)
 	spool_account(sp, m, 1);
 	for (i = 0; i < m->count; i++)
 		if (m->rcpts[i].attempts > 0 || m->rcpts[i].last != 0 ||
-		    m->rcpts[i].order != 0 || m->rcpts[i].state == RCPT_HELD ||
+		    m->rcpts[i].order != EVENT_NONE ||
+		    m->rcpts[i].state == RCPT_HELD ||
 		    m->rcpts[i].state == RCPT_DONE)
 			copy_rcpt(mv, m, &m->rcpts[i]);
 	if ((m->flags & MESSAGE_WARNED) != 0)
@@ -190,7 +192,7 @@ move_rcpt(struct move *mv, struct message *m, const void *brief, uint32_t len)
 {
 	struct brief_rcpt b;
 
-	/* Of a message in this segment: it was, or will be, moved as a whole. */
+	/* A message in this segment was, or will be, moved as a whole. */
 	if (m == NULL || JOURNAL_SEQ(m->where) == mv->seg->seq ||
 	    record_rcpt(brief, len, &b) == -1 || b.rcpt >= m->count)
 		return;
@@ -260,7 +262,8 @@ choose(const struct spool *sp)
 	bool failing;
 	size_t i;
 
-	/* What nothing lives in makes room where there is none. */
+	/* While there is no room, a segment in which nothing lives goes
+	 * first. */
 	failing = journal_error(sp->journal) != 0;
 	best = NULL;
 	all = live = 0;
@@ -307,8 +310,9 @@ spool_tidy(struct spool *sp, int64_t now_ms)
 	c->lost = false;
 	if (journal_replay(sp->journal, seg, move_record, &mv) == -1 ||
 	    mv.failed || c->lost || seg->live > 0) {
-		/* What was copied is good; the rest stays where it is, and so
-		 * does the segment: until there is room, or the next start. */
+		/* Not all could be copied. What was, lives in its new place;
+		 * for the rest the segment stays, until there is room or until
+		 * the next start. */
 		seg->stale = !c->lost;
 		seg->kept = !c->lost && journal_error(sp->journal) == 0;
 		c->seq = 0;
@@ -331,12 +335,13 @@ compact_synced(struct spool *sp)
 	seg = journal_segment(sp->journal, c->seq);
 	c->seq = 0;
 	c->count = 0;
-	/* What was moved from it may be found in it again. */
+	/* If it cannot be deleted, a restart finds the older copies there. */
 	if (seg != NULL && journal_delete(sp->journal, seg) == -1)
 		seg->kept = seg->stale = true;
 }
 
-/* Copies that were lost with their group: the messages are where they were. */
+/* The copies were lost with their group: the messages are still where they were
+ * before. */
 void
 compact_failed(struct spool *sp)
 {

@@ -351,7 +351,8 @@ give_up(struct spool *sp, struct job *job, struct rcpt *r,
 	spool_add_told(&job->told, r->number, REPORT_BOUNCE, &last);
 }
 
-/* Orders that came while the recipient was under way. True: it is settled. */
+/* Carry out an order that came while the recipient was under way. True: that
+ * settles it. */
 static bool
 obey(struct spool *sp, struct job *job, struct rcpt *r,
     const struct spool_attempt *attempt)
@@ -388,7 +389,8 @@ defer_rcpt(struct spool *sp, struct job *job, struct rcpt *r,
 	if (event == EVENT_FAILED_RCPT || next <= sp->now_ms)
 		next = sp->now_ms +
 		    retry_delay_ms(&conf, r->attempts, arc4random());
-	/* Who was given up meanwhile has no next attempt to be told of. */
+	/* If the administrator gave it up meanwhile, there is no next attempt
+	 * to log. */
 	if (r->order != EVENT_BOUNCED)
 		tell_change(sp, job,
 		    (struct spool_change){ .event = event,
@@ -398,7 +400,7 @@ defer_rcpt(struct spool *sp, struct job *job, struct rcpt *r,
 	if (obey(sp, job, r, attempt))
 		return;
 	spool_note_rcpt(sp, r, RCPT_DEFERRED, next, attempt);
-	/* Where the destination is at fault, its line waits as one. */
+	/* If the destination is at fault, its whole line waits for it. */
 	if (event == EVENT_FAILED_DEST && index_is_down(dest))
 		index_move(&sp->index, r, RCPT_READY, 0, false);
 	else
@@ -489,7 +491,8 @@ spool_result(struct spool *sp, uint64_t number, uint32_t rcpt,
 
 /* ---- the end ---- */
 
-/* No result: back to where it was; not at once if that happens again. */
+/* It had no result, as its worker died: at once to another worker, but if that
+ * happens again, only after a while. */
 static void
 return_rcpt(struct spool *sp, struct job *job, struct rcpt *r)
 {
@@ -510,7 +513,7 @@ note_told(struct spool *sp, struct job *job)
 	struct told *told;
 
 	if (job->m->alive == 0 && job->m->jobs == 0)
-		return; /* `done` says it all */
+		return; /* spool_finish() writes that all are done */
 	TAILQ_FOREACH(told, &job->told, link)
 		if (told->kind == REPORT_BOUNCE)
 			spool_note_rcpt(sp, &job->m->rcpts[told->rcpt],
@@ -572,7 +575,8 @@ spool_job_end(struct spool *sp, uint64_t number, int64_t now_ms)
 	job->m->jobs--;
 	if (!TAILQ_EMPTY(&job->told))
 		hand_on(sp, job);
-	/* The report first: a torn tail then costs the outcome, not it. */
+	/* The report is written before the outcome: if the tail is torn, the
+	 * recipient is tried again, and not lost without a report. */
 	if (!TAILQ_EMPTY(&job->told)) {
 		spool_report(sp, job->m, &job->env, &job->told);
 		note_told(sp, job);

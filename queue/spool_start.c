@@ -14,7 +14,7 @@
 
 /* ---- records ---- */
 
-/* The message has moved on from the segment. */
+/* The segment in which the message was found holds an older copy of it. */
 static void
 make_stale(struct spool *sp, const struct message *m)
 {
@@ -35,7 +35,7 @@ recover_message(struct spool *sp, const struct seg_entry *entry,
 
 	m = index_find(&sp->index, entry->id);
 	if (m != NULL) {
-		/* Compaction was cut short: the older copy is to go. */
+		/* Compaction was cut short: this copy is the newer one. */
 		make_stale(sp, m);
 		spool_account(sp, m, -1);
 		m->where = pos;
@@ -277,7 +277,8 @@ open_folders(struct spool *sp)
 	return sp->large_fd == -1 ? -1 : 0;
 }
 
-/* A result that was lost with its group, or had no room, stands there now. */
+/* A hook of the journal: a result that was lost with its group, or had no room,
+ * was written after all. */
 static void
 record_moved(void *arg, const struct seg_entry *entry, const void *brief,
     uint64_t from, uint64_t to)

@@ -57,8 +57,8 @@ spool_arm(struct spool *sp, struct message *m)
 	uint16_t i;
 
 	at = retry_expires_ms(arrived_ms(m), sp->conf.expire_ms);
-	/* Those in line may be held up by TLS without knowing it: look when
-	 * that would matter, and then once more. */
+	/* Recipients in line have no attempt that shows whether TLS holds them
+	 * up: look at the time for that case, then again at the other. */
 	warn = warns_ms(sp, m, true);
 	if (warn <= sp->now_ms) {
 		tls = false;
@@ -73,8 +73,8 @@ spool_arm(struct spool *sp, struct message *m)
 
 /* ---- expiry ---- */
 
-/* What its destination was last found to be like is what it waits for, until
- * it has an attempt of its own. */
+/* Until a recipient has an attempt of its own, the fault of its destination is
+ * what it waits for. */
 static void
 begin_with_fault(struct spool_attempt *last, const struct dest *dest)
 {
@@ -122,7 +122,7 @@ spool_expire(struct spool *sp, const struct envelope *env, struct rcpt *r,
 	free(text);
 }
 
-/* Those in line may be held up by a policy that no attempt of theirs met. */
+/* For those in line without an attempt the destination's last one counts. */
 static bool
 is_under_enforce(const struct rcpt *r)
 {
