@@ -95,7 +95,8 @@ client_command(struct client *c, const char *shown, const char *format, ...)
 
 /* ---- results ---- */
 
-/* The caller has seen all of the content, and its reply is awaited. */
+/* Could the host have taken the message? All of the content was shown to the
+ * caller, and its reply is awaited. */
 static bool
 may_be_taken(const struct client *c)
 {
@@ -108,7 +109,7 @@ may_be_taken(const struct client *c)
 	    last->end <= c->shown;
 }
 
-/* The stage that a failure belongs to: of what is awaited first. */
+/* The stage that a failure belongs to: that of the first reply awaited. */
 static enum stage
 stage_now(const struct client *c, enum trouble_kind kind)
 {
@@ -154,7 +155,6 @@ client_give_up(struct client *c, enum trouble_kind kind, const struct reply *r,
 
 /* ---- steps ---- */
 
-/* THE way from one step to the next. */
 void
 client_enter(struct client *c, enum step next)
 {
@@ -184,7 +184,8 @@ static enum step
 judge(struct client *c, const struct pending *head, const struct reply *r)
 {
 	c->rcpt = head->rcpt;
-	/* Content may be refused before its end; no way leads back in step. */
+	/* Refused before its end is sent: the rest would be taken for
+	 * commands, so the session ends. */
 	if (head->end > c->shown && r->code >= 400 &&
 	    (head->step == STEP_CONTENT || head->step == STEP_BDAT)) {
 		client_settle_all(c, STAGE_CONTENT, TROUBLE_REPLY, r);

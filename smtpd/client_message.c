@@ -11,8 +11,8 @@
 #include "smtpd/client_step.h"
 
 #define OUTPUT_HIGH (256 << 10)    /* bytes; above it no content is wanted */
-#define MESSAGE_TIMEOUT_MS 1800000 /* one message in all, beside... */
-#define RATE_MIN 1                 /* ...its content at bytes per ms */
+#define MESSAGE_TIMEOUT_MS 1800000 /* one message in all, and in addition */
+#define RATE_MIN 1                 /* a ms for so many bytes of content */
 
 /* ---- results ---- */
 
@@ -146,7 +146,8 @@ rcpts_at_once(const struct client *c)
 	    : c->rcpt_most;
 }
 
-/* Those over the limit wait for the next round; true if any is left. */
+/* Recipients over the limit wait for the next round; true if this round has
+ * any. */
 static bool
 apply_limit(struct client_pass *p)
 {
@@ -241,9 +242,9 @@ client_body_begin(struct client *c, enum framing framing)
 }
 
 /*
- * Write one line, or a part of one, with its dot doubled. CR and LF are right
- * since the door; if they are not, what left here could be read as commands
- * (SMTP smuggling): false.
+ * Write one line, or a part of one, with its dot doubled. False if CR and LF do
+ * not come as a pair: the server let no such content in, and what follows could
+ * be read as commands (SMTP smuggling).
  */
 static bool
 put_stuffed(struct client *c, const char *bytes, size_t len)

@@ -165,7 +165,7 @@ client_on_ehlo(struct client *c, const struct reply *r)
 	/* Servers older than ESMTP get HELO where TLS is not wanted. */
 	if (c->tls == CLIENT_TLS_CLEAR && r->code / 100 == 5)
 		return STEP_HELO;
-	/* Who does not know EHLO does not know STARTTLS either. */
+	/* A server that does not know EHLO has no STARTTLS either. */
 	if (c->tls == CLIENT_TLS_STARTTLS && c->security == CLIENT_IN_CLEAR &&
 	    (r->code == 500 || r->code == 502)) {
 		c->security = CLIENT_NOT_OFFERED;

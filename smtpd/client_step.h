@@ -3,7 +3,8 @@
  *
  * client.c moves bytes, replies and deadlines; client_open.c and
  * client_step.c know what is said at each step and what each reply means;
- * client_message.c checks an envelope, frames content, keeps results. Nobody else includes this.
+ * client_message.c checks an envelope, frames content, keeps results. Nobody
+ * else includes this.
  */
 
 #ifndef SMTPD_CLIENT_STEP_H
@@ -141,7 +142,7 @@ struct client {
 };
 
 /*
- * THE way for a command to leave: "format" makes the line without CRLF.
+ * Send a command, the only way to do so: "format" makes the line without CRLF.
  * Awaits a reply for the step that is being entered. Refuses, by ending the
  * session, a line that holds any of 0x00-0x1f, 0x7f or is too long.
  *
@@ -154,9 +155,10 @@ void client_command(struct client *, const char *shown, const char *format, ...)
 void client_put(struct client *, const char *bytes, size_t len);
 /* A reply is awaited to what ends at output position "end". */
 void client_await(struct client *, uint64_t end);
-/* The one awaited last ends there. */
+/* Set the "end" of the last client_await(), which was not known then. */
 void client_await_end(struct client *, uint64_t end);
-/* THE way from one step to the next. */
+/* Go to another step: trace, timeout, and what the step sends. Nobody else
+ * changes the step while the session lasts. */
 void client_enter(struct client *, enum step);
 
 /* End the session: judge, settle every recipient, forget what is queued. */

@@ -64,7 +64,7 @@ make_candidates(struct lane_plan *plan)
 	plan->candidate_count = (size_t)(c - plan->candidate);
 }
 
-/* The route was told, perhaps once more. */
+/* Note until when the answer serves, be it the first or the same once more. */
 static void
 prolong(const struct lane *lane, struct lane_plan *plan,
     const struct lane_route *route)
@@ -173,9 +173,9 @@ find_candidate(const struct lane_plan *plan, const struct candidate *like)
 }
 
 /*
- * A walk goes on where its route is told once more, in another order: what
- * could not be reached is not tried again before the rest. What is found
- * without contact is found again.
+ * The walk goes on with the new route, which may be the same in another order:
+ * addresses that could not be reached stay marked, so that the rest comes
+ * first. What was found without contact will be found again.
  */
 static void
 carry_over(const struct lane_plan *from, struct lane_plan *to)
@@ -304,8 +304,8 @@ fails_by_policy(const struct lane_plan *plan)
 	return false;
 }
 
-/* Under an enforced policy no host would do: has it changed meanwhile? One
- * that was fetched for this very attempt has not. */
+/* No host would do under a policy in mode enforce: ask whether it has changed
+ * meanwhile (RFC 8461 5.1), unless it was fetched for this very walk. */
 static bool
 ask_once_more(struct lane *lane)
 {
@@ -454,7 +454,7 @@ lane_add(struct lane *lane, struct lane_job *job, unsigned width)
 	job->to = xcalloc(job->rcpt_count + 1, sizeof(*job->to));
 	job->to_rcpt = xcalloc(job->rcpt_count + 1, sizeof(*job->to_rcpt));
 	TAILQ_INSERT_TAIL(&lane->jobs, job, entry);
-	/* Those that expire together share a look; each has had one. */
+	/* Jobs that expire together share one look at the policy. */
 	if (job->recheck && may_refresh(lane, LIFETIME_MIN))
 		lane->refresh = true;
 	lane_soon(lane);

@@ -1,10 +1,11 @@
-/* When another session pays: jobs in line against what its opening costs. */
+/* Does one more session pay? What its opening takes is weighed against how long
+ * the jobs in line would wait for the others. */
 
 #include <time.h>
 
 #include "smtpd/lane_part.h"
 
-#define OPENING_US 300000 /* believed of one before any was opened */
+#define OPENING_US 300000 /* assumed until a session was opened */
 
 static int64_t
 now_us(void)
@@ -33,7 +34,7 @@ lane_pace_served(struct berth *b)
 	struct lane *lane = b->lane;
 	int64_t took = now_us() - b->began_us;
 
-	/* A mean in which the last eight or so count. */
+	/* A moving average over some eight jobs. */
 	lane->serve_us = lane->serve_us == 0
 	    ? took
 	    : lane->serve_us + (took - lane->serve_us) / 8;

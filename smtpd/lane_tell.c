@@ -239,7 +239,7 @@ lane_take_results(struct lane *lane, struct berth *b, bool stay)
 	}
 	if (untried < job->message.rcpt_count)
 		return left + untried == 0;
-	/* Another round is for what a full one left over, no more. */
+	/* Not even one was tried, so another round would do no better. */
 	for (i = 0; i < untried; i++)
 		tell_client_result(lane, b, job->to_rcpt[i],
 		    session_result(b->session, i));
@@ -253,7 +253,8 @@ is_better(const struct lane_kept *a, const struct lane_kept *b)
 {
 	if (b == NULL)
 		return true;
-	/* Who was contacted and failed to prove itself says most. */
+	/* What TLS or policy forbids tells most, above all of a host that was
+	 * contacted and failed to prove itself. */
 	if (a->is_verdict != b->is_verdict)
 		return a->is_verdict;
 	return a->is_verdict && a->report.connected && !b->report.connected;
@@ -325,7 +326,7 @@ make_detail(char detail[DETAIL_SIZE], const struct lane *lane,
 	}
 }
 
-/* The best host of all is ourselves: there never will be another way. */
+/* Is the most preferred host ourselves? Waiting does not change that. */
 static bool
 is_loop(const struct lane *lane, const struct lane_kept *k)
 {

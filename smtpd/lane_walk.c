@@ -92,7 +92,8 @@ may_begin(struct lane *lane)
 	return false;
 }
 
-/* Without work. Each session holds some 50 KiB: of many, few are kept long. */
+/* The session has no work. Each takes some 50 KiB: if many have none, they are
+ * closed sooner. */
 static void
 begin_idle(struct berth *b)
 {
@@ -117,7 +118,7 @@ end_idle(struct berth *b)
 	ev_timer_del(pool->options.setup->ev, &b->idle);
 }
 
-/* The session is freed or released. */
+/* Forget a session that was freed or released. */
 static void
 leave(struct berth *b)
 {
@@ -195,7 +196,7 @@ tlsa_of(const struct lane_host *host)
 	return tlsa;
 }
 
-/* False: not now, the lane is called when it may. */
+/* False: not now; the lane looks again when it may open one. */
 static bool
 open_berth(struct lane *lane, size_t at)
 {
@@ -229,7 +230,8 @@ open_berth(struct lane *lane, size_t at)
 
 /* ---- jobs for sessions ---- */
 
-/* One that took longer to open than its route lives serves once. */
+/* May it take mail by its route? One that took longer to open than the route
+ * lives may do so once. */
 static bool
 is_current(const struct berth *b)
 {
@@ -308,7 +310,7 @@ others_ready(const struct berth *b)
 	return false;
 }
 
-/* Nothing came of this candidate: not again on this walk. */
+/* The session never became ready: do not try its address again on this walk. */
 static void
 mark_bad(struct berth *b)
 {
@@ -328,8 +330,9 @@ mark_bad(struct berth *b)
 }
 
 /*
- * The connection had served, and was gone before the host took the job up:
- * another one to the same host is no more than the deferral would bring.
+ * Had the connection served before, and was it gone when the host should have
+ * taken up the job? Then a new one to the same host is tried at once: a
+ * deferral would bring no more.
  */
 static bool
 was_gone(const struct berth *b)
@@ -367,7 +370,7 @@ on_ended(struct berth *b)
 		}
 		settle_job(b, gone);
 	} else if (!b->ready && b->plan == lane->plan) {
-		/* A host may bear fewer sessions than we would open. */
+		/* It serves our other sessions: it does not want so many. */
 		if (others_ready(b))
 			lane->cap = (unsigned)lane->berth_count - 1;
 		else
@@ -461,7 +464,7 @@ may_open(struct lane *lane)
 	return lane->berth_count < limit || lane->berth_count == 0;
 }
 
-/* What one look at the waiting jobs may begin. */
+/* What is counted while open_for_jobs() goes through the waiting jobs. */
 struct opening {
 	size_t unclaimed; /* sessions that are opening, for no job yet */
 	size_t begun;
@@ -490,8 +493,8 @@ open_for(struct lane *lane, struct lane_job *job, struct opening *o)
 		give_up_on(lane, job);
 		return true;
 	}
-	/* One finds the way for all, then by doubling: who is quick needs
-	 * few. */
+	/* A single session finds the host that works. Then each look at most
+	 * doubles their number: a quick host needs few. */
 	if (!lane_pace_pays(lane, job))
 		return false;
 	return may_open(lane) && open_berth(lane, at) && lane->proven &&

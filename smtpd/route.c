@@ -199,7 +199,7 @@ set_lifetime(struct ask *a)
 	time_t now = time(NULL);
 	uint64_t ms;
 
-	/* One with a max_age of 0 is over at once. */
+	/* A policy with a max_age of 0 expires at once. */
 	if (a->r.expires != 0)
 		shorten(a,
 		    a->r.expires <= now ? 0 : (uint32_t)(a->r.expires - now));
@@ -337,7 +337,7 @@ ask_hosts(struct ask *a)
 	}
 }
 
-/* The host stands for itself: a via line, or a domain without MX. */
+/* The domain itself is the host: a via line, or a domain without MX. */
 static void
 ask_single(struct ask *a, uint16_t port, enum mx_origin origin)
 {
@@ -400,7 +400,8 @@ on_policy(void *arg, const struct discover_answer *answer)
 	r->source = answer->source;
 	r->fetched = answer->fetched;
 	r->expires = answer->expires;
-	/* A changed id is to be seen when the record's TTL ends. */
+	/* The answer lives no longer than the TXT record, so that a changed id
+	 * is seen. */
 	shorten(a, sts_txt_s(a->router->o.sts, r->policy_domain));
 	r->policy_trouble = answer->trouble;
 	strlcpy(r->policy_id, answer->id, sizeof(r->policy_id));

@@ -53,7 +53,8 @@ note_refusal(struct server *s, int code, const char *line)
 
 	if (code < 400)
 		return;
-	/* A transcript is tried again if that may help one recipient. */
+	/* For a transcript a refusal of 4xx counts more than one of 5xx: it is
+	 * kept, and tried again for the sake of that recipient. */
 	if (s->refusal == 0 ||
 	    (s->params.is_batch && s->refusal >= 500 && code < 500)) {
 		s->refusal = code;
@@ -125,7 +126,8 @@ too_long(struct server *s)
 	server_reply(s, 500, "5.5.2", "line too long");
 }
 
-/* No LF yet: wait, unless the line can only be too long or is no line. */
+/* No LF yet: wait for it, unless the line is too long already or has a CR in
+ * its midst. */
 static size_t
 input_part(struct server *s, const char *bytes, size_t len)
 {
@@ -303,7 +305,7 @@ server_eof(struct server *s)
 	if (s->phase == PHASE_ENDED)
 		return;
 	if (s->refusal == 0 && s->in_content) {
-		/* What breaks off in a file is as it will ever be. */
+		/* To read a file again that breaks off is of no use. */
 		s->refusal = s->params.is_batch ? 554 : 451;
 		(void)strlcpy(s->refusal_text,
 		    s->params.is_batch ? "554 5.6.0 the message broke off"

@@ -140,7 +140,7 @@ expand(struct server *s, const struct server_rcpt *r)
 		    add_rcpt, &adding, &why);
 	if (n > 0)
 		return true;
-	/* What was added of it before the error must not be mailed. */
+	/* Recipients found before the error must not get the message. */
 	s->env.rcpt_count = before;
 	if (adding.error == ENOMEM)
 		return no_memory(s);
@@ -151,7 +151,8 @@ expand(struct server *s, const struct server_rcpt *r)
 	return false;
 }
 
-/* Nobody comes again with those of a transcript that are over the limit. */
+/* A transcript may name more: nobody would send the message once more for those
+ * over the limit. */
 static size_t
 rcpt_max(const struct server *s)
 {
@@ -172,8 +173,8 @@ may_add(struct server *s)
 		return false;
 	}
 	if (s->env.rcpt_count >= rcpt_max(s)) {
-		/* Who pipelined more than fit is not idle: the message comes,
-		 * and the rest in another (RFC 5321 4.5.3.1.10). */
+		/* The client is not idle: it sends the message to those that
+		 * fit and the rest in another (RFC 5321 4.5.3.1.10). */
 		s->idle = 0;
 		server_reply(s, 452, "4.5.3", "too many recipients");
 		return false;
@@ -264,7 +265,7 @@ run_bdat(struct server *s, char *args)
 	uint64_t size;
 	bool last;
 
-	/* What follows is content or commands, one cannot tell. */
+	/* Nobody can tell whether content or commands follow. */
 	if (!take_chunk(args, &size, &last)) {
 		server_reply(s, 501, "5.5.4", "BDAT size [LAST], closing");
 		server_end(s);
@@ -272,7 +273,7 @@ run_bdat(struct server *s, char *args)
 	}
 	s->idle = 0;
 	server_content_begin(s, PHASE_BDAT, size, last);
-	/* The chunk comes all the same (RFC 3030 2). */
+	/* The client sends the chunk whatever the reply (RFC 3030 2). */
 	if (!s->has_mail)
 		server_refuse_content(s, 503, "5.5.1", "MAIL first");
 	else if (s->env.rcpt_count == 0)

@@ -2,7 +2,8 @@
  * Inside the SMTP server engine: its state and its table of commands.
  *
  * server.c moves bytes and lines, server_content.c content; server_cmd.c knows
- * the commands, server_param.c their parameters. Nobody else includes this but tests.
+ * the commands, server_param.c their parameters. Nobody else but tests includes
+ * this.
  */
 
 #ifndef SMTPD_SERVER_CMD_H
@@ -85,7 +86,7 @@ extern const struct server_row server_rows[];
 const struct server_row *server_row(const char *line, size_t len);
 
 /*
- * THE way for a reply to leave: "250 2.0.0 text CRLF". dsn may be NULL.
+ * Reply, the only way to do so: "250 2.0.0 text CRLF". dsn may be NULL.
  * What is not printable ASCII in "text" becomes '?'.
  */
 void server_reply(struct server *, int code, const char *dsn, const char *fmt,
@@ -124,7 +125,8 @@ size_t server_input_data(struct server *, char *bytes, size_t len);
 size_t server_input_bdat(struct server *, char *bytes, size_t len);
 /* A chunk that is complete ends once its content was handed out. */
 void server_settle_chunk(struct server *);
-/* Where CR and LF are not a pair, one server's end is another's middle. */
+/* Refuse a bare CR or LF, and end: what is in the middle of a message here
+ * could be its end for another server. */
 void server_smuggling(struct server *);
 
 #endif

@@ -50,7 +50,6 @@ end_content(struct server *s)
 	server_reset(s);
 }
 
-/* Where CR and LF are not a pair, one server's end is another's middle. */
 void
 server_smuggling(struct server *s)
 {
@@ -244,7 +243,6 @@ server_input_bdat(struct server *s, char *bytes, size_t len)
 	return len;
 }
 
-/* A chunk that is complete ends once its content was handed out. */
 void
 server_settle_chunk(struct server *s)
 {

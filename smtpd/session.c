@@ -43,7 +43,7 @@ session_free(struct session *s)
 	s->freed = true;
 	ev_soon_del(s->setup->ev, &s->task);
 	disconnect(s);
-	/* The callback that called may still stand on it. */
+	/* The callback that called us may still use it. */
 	ev_soon(s->setup->ev, &s->task, destroy, s);
 }
 
@@ -74,7 +74,6 @@ part(struct session *s)
 	s->io = NULL;
 }
 
-/* The fault is set; results stay until the session is freed. */
 void
 session_end(struct session *s)
 {
@@ -123,7 +122,6 @@ session_end_told(struct session *s, const struct client_result *t)
 	session_end(s);
 }
 
-/* Begin anew with another connection to the same address. */
 void
 session_reconnect(struct session *s)
 {
@@ -140,7 +138,8 @@ take_input(struct session *s)
 {
 	struct buf *in = io_input(s->io);
 
-	/* Also in the clear while TLS is awaited: that ends the session. */
+	/* Also what comes in the clear while TLS is awaited: the engine ends
+	 * the session then. */
 	client_input(s->client, buf_bytes(in), buf_len(in), session_now(s));
 	buf_take(in, buf_len(in));
 }
@@ -168,7 +167,7 @@ connected(struct session *s)
 		session_make_client(s);
 }
 
-/* A handshake is under way: after STARTTLS, or first of all. */
+/* Is a handshake under way, after STARTTLS or as the first thing? */
 static bool
 awaits_tls(const struct session *s)
 {
@@ -274,7 +273,7 @@ source_of(const struct session *s)
 	return source->ss_family == 0 ? NULL : (const void *)source;
 }
 
-/* What policy or DNS said where they forbid the host. */
+/* The policy's or the DNS's words, where one of them forbids the host. */
 static const char *
 known_words(const struct session *s)
 {

@@ -28,7 +28,6 @@ chain_of(enum tls_chain chain)
 	return CERT_INVALID;
 }
 
-/* Ask, with what is known at this stage. */
 enum verdict_action
 session_decide(struct session *s, enum tls_stage stage)
 {
@@ -44,7 +43,8 @@ session_decide(struct session *s, enum tls_stage stage)
 	}
 	s->report.verdict = verdict_decide(&facts);
 	if (s->clear) {
-		/* What was wrong with the first connection is the finding. */
+		/* Report what was wrong with the first connection, not with
+		 * this one in the clear. */
 		s->report.verdict.would_defer = s->first.would_defer;
 		s->report.verdict.sts_failure = s->first.sts_failure;
 	}
@@ -105,13 +105,11 @@ without_tls(struct session *s, enum tls_stage stage, const char *reply,
 		session_reconnect(s);
 		return;
 	case VERDICT_GO:
-		break;
+		break; /* never, where TLS failed */
 	}
-	session_end_for(s, REASON_VALIDATION_FAILURE,
-	    words); /* never: see verdict */
+	session_end_for(s, REASON_VALIDATION_FAILURE, words);
 }
 
-/* The handshake did not complete. */
 void
 session_no_handshake(struct session *s, const char *words)
 {
@@ -140,7 +138,7 @@ stage_of(const struct session *s)
 	return TLS_CLEAR;
 }
 
-/* Credentials go to a host that is proved to be the one, or nowhere. */
+/* Credentials go to an authenticated host only. */
 static bool
 must_not_log_in(const struct session *s)
 {
@@ -225,7 +223,6 @@ session_start_tls(struct session *s)
 		io_start_tls(s->io, tls);
 }
 
-/* Move what the engine wrote; it hears of it once it has left. */
 void
 session_write_out(struct session *s)
 {
@@ -336,7 +333,6 @@ set_deadline(struct session *s)
 	io_set_deadline(s->io, at == CLIENT_NO_DEADLINE ? 0 : at);
 }
 
-/* THE way on after anything happened. */
 void
 session_pump(struct session *s)
 {

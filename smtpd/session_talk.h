@@ -46,7 +46,8 @@ struct session {
 
 int64_t session_now(const struct session *);
 void session_tell(struct session *, enum session_event);
-/* The fault is set: close, and tell the owner. */
+/* Close, and tell the owner: the fault is set already. The results of the
+ * message stay until the session is freed. */
 void session_end(struct session *);
 void session_set_fault(struct session *, enum reason, const char *found);
 void session_end_for(struct session *, enum reason, const char *found);
@@ -65,10 +66,12 @@ void session_no_handshake(struct session *, const char *words);
 void session_start_tls(struct session *);
 /* The stream is ready for the dialogue. */
 void session_make_client(struct session *);
-/* Move what the engine wrote; it hears of it once it has left. */
+/* Give the stream what the engine wrote. */
 void session_write_out(struct session *);
+/* Tell the engine how much of that has left. */
 void session_tell_sent(struct session *);
-/* THE way on after anything happened. */
+/* Call it after anything happened: does what the engine needs until it waits
+ * for the stream. */
 void session_pump(struct session *);
 
 #endif
