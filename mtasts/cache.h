@@ -4,9 +4,9 @@
  * Files are written anew and renamed into place, carry a checksum, and are
  * read once at start. Every name is relative to a directory descriptor, so
  * that the cache works inside a chroot. Bounded in domains and in bytes: the
- * entry unused for longest goes first, for the bytes' sake only one that has
- * more than its share of them. The cache keeps and finds; when to fetch, and what is in force,
- * is discover's business.
+ * entry unused for longest goes first; if it is the bytes that run out, one that
+ * has more than its share of them. The cache keeps and finds; when to fetch, and
+ * what is in force, is the business of discover.
  */
 
 #ifndef MTASTS_CACHE_H

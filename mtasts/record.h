@@ -20,7 +20,7 @@ struct sts_txt {
  * Judge all TXT records found at the name; those that do not begin with
  * "v=STSv1;" are ignored.
  *
- * id       receives the id, ended by NUL; unchanged on -1
+ * id       unchanged on -1
  * why      set on -1 to a constant sentence
  * returns  0 and the id where exactly one of them is an MTA-STS record and it
  *          is valid; -1 and *why where no policy is announced

@@ -32,7 +32,7 @@
 
 /* A TLS level, and until when and why it is an exception. */
 struct conf_tls {
-	enum tls_level level; /* as written; see conf_level() */
+	enum tls_level level; /* as written, whatever the date */
 	time_t until;         /* opportunistic ends here, UTC; else 0 */
 	char *because;        /* why; else NULL */
 };

@@ -30,8 +30,9 @@ struct dane_record {
  *
  * out      receives the usable records; they live as long as the answer
  * returns  DANE_FAILED where the look-up failed, or was answered by a resolver
- *          that is not believed: the host is to be skipped (RFC 7672 2.1.2); DANE_NONE without authenticated records;
- *          DANE_UNUSABLE where none of them is of a kind we can use
+ *          that is not believed: the host is to be skipped (RFC 7672 2.1.2);
+ *          DANE_NONE without authenticated records; DANE_UNUSABLE where none
+ *          of them is of a kind we can use; else DANE_USABLE
  */
 enum dane_state dane_judge(const struct dns_answer *,
     struct dane_record out[DANE_RECORDS_MAX], size_t *count);

@@ -67,7 +67,7 @@ io_free(struct io *io)
 	tls_free(io->tls);
 	io->tls = NULL;
 	close(io->fd);
-	/* The callback that called may still stand on it. */
+	/* The callback that called us may still use it. */
 	ev_soon(io->ev, &io->flush, destroy, io);
 }
 
@@ -107,7 +107,8 @@ set_events(struct io *io)
 	case STREAM_BROKEN:
 		break;
 	}
-	/* A hangup is reported unasked, again and again. */
+	/* epoll reports a hangup even if nothing is asked for, again and
+	 * again. */
 	if (events == 0 && (io->hung || io->state >= STREAM_ENDED))
 		ev_watch_del(io->ev, &io->watch);
 	else if (io->watch.added)
@@ -267,8 +268,8 @@ may_read(const struct io *io)
 	    buf_len(&io->in) < IO_INPUT_MAX;
 }
 
-/* In clear one read is enough, the loop tells again; of what TLS has taken
- * from the socket it would not. */
+/* In the clear one read is enough, as the loop reports what is left. It cannot
+ * know of what TLS has already taken from the socket: read all of that. */
 static enum got
 read_all(struct io *io)
 {
@@ -294,7 +295,7 @@ read_all(struct io *io)
 
 static void read_more(void *arg);
 
-/* TLS holds bytes that there was no room, or no wish, to read. */
+/* Come back for bytes that TLS holds and that were not read yet. */
 static void
 read_later(struct io *io)
 {
@@ -378,7 +379,7 @@ write_tls(struct io *io)
 		buf_take(&io->out, taken);
 		return 0;
 	case TLS_STEP_WANT:
-		/* It may wait for input: that comes by read_in(). */
+		/* If TLS waits for input, read_in() comes back here. */
 		io->blocked = tls_wants_write(io->tls);
 		return io->blocked ? 0 : -1;
 	case TLS_STEP_CLOSED:
@@ -481,7 +482,7 @@ shake_hands(struct io *io)
 		io->state = STREAM_OPEN;
 		io->secure = true;
 		tell(io, IO_SECURE);
-		/* What came with its last record is here already. */
+		/* Input may have come along with the last record. */
 		read_later(io);
 		if (!io->freed && buf_len(&io->out) > 0)
 			ev_soon(io->ev, &io->flush, write_out, io);

@@ -3,9 +3,9 @@
  *
  * Seven things can happen, and the owner hears of each by one callback; it
  * may do anything in it, io_free() included. After IO_CLOSED and IO_ERROR
- * only IO_TIMEOUT may still come; output may go on after IO_CLOSED. Input is read into a bounded
- * buffer and reading pauses while that is full; output is bounded by the
- * owner's own measure (io_pending).
+ * only IO_TIMEOUT may still come; output may go on after IO_CLOSED. Input is
+ * read into a bounded buffer and reading pauses while that is full; output is
+ * bounded by the owner's own measure (io_pending).
  */
 
 #ifndef SMTPD_BASE_IO_H

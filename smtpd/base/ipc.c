@@ -246,7 +246,8 @@ send_queued(void *arg)
 			ev_timer_set(ipc->ev, &ipc->retry,
 			    ev_now(ipc->ev) + RETRY_MS);
 		} else {
-			/* The end comes by reading, behind its last words. */
+			/* The peer is gone: reading will tell so, after what it
+			 * had still sent. */
 			ipc->deaf = true;
 			drop_queue(ipc);
 		}
@@ -437,7 +438,8 @@ read_some(struct ipc *ipc, unsigned batches)
 void
 ipc_drain(struct ipc *ipc)
 {
-	/* The socket's buffer is the bound: the other end is closed. */
+	/* The other end is closed: no more than the socket's buffer holds can
+	 * come. */
 	if (!ipc->gone && !ipc->reading)
 		read_some(ipc, SEND_ROOM / BATCH);
 }

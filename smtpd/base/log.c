@@ -261,8 +261,8 @@ finish_text(struct log_line *l)
 	l->text[l->len++] = '\n';
 }
 
-/* Not for every line that left: while the reader is slow, each would cost a
- * copy of all that is held. */
+/* Only when the gap is large: while the reader is slow, closing it after every
+ * line would copy all that is held each time. */
 static void
 close_gap(void)
 {

@@ -37,7 +37,8 @@ configure(SSL_CTX *c)
 	SSL_CTX_set_mode(c,
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	/* Else one read lasts as long as tickets come (RFC 8446 4.6.1). */
+	/* Otherwise SSL_read() goes on while a peer sends tickets (RFC 8446
+	 * 4.6.1). */
 	SSL_CTX_clear_mode(c, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_read_ahead(c, 1);
 	SSL_CTX_set_max_cert_list(c, CERT_LIST_MAX);

@@ -142,7 +142,7 @@ set_envid(struct send_options *o, const char *arg, char why[SEND_WHY_SIZE])
 static int
 set_body(const char *arg, char why[SEND_WHY_SIZE])
 {
-	/* What the body really is, is seen. */
+	/* Only checked: the content itself shows what it is. */
 	if (strcasecmp(arg, "7bit") == 0 || strcasecmp(arg, "8bitmime") == 0)
 		return EX_OK;
 	return refuse(why, "-B %s: neither 7BIT nor 8BITMIME", arg);

@@ -140,7 +140,7 @@ live(const struct cli *cli)
 	(void)fflush(stdout);
 	if (is_raw)
 		(void)tcsetattr(STDIN_FILENO, TCSANOW, &before);
-	/* What was said of it went with the other screen. */
+	/* A complaint made there went away with the other screen. */
 	if (status != EX_OK)
 		(void)cli_complain(cli, status, "the daemon stopped answering");
 	if (signals != -1)
