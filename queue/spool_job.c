@@ -273,14 +273,12 @@ spool_next(struct spool *sp, int64_t now_ms, bool proven, struct spool_job *out)
 
 /* ---- results ---- */
 
-/* next_ms: of a deferral; else 0. */
+/* "change" has the event, recipient and result; if it is a deferral, next_ms. */
 static void
-tell_change(struct spool *sp, const struct job *job, struct spool_change change,
-    int64_t next_ms)
+tell_change(struct spool *sp, const struct job *job, struct spool_change change)
 {
 	change.env = &job->env;
 	change.attempts = job->m->rcpts[change.rcpt].attempts;
-	change.next_ms = next_ms;
 	sp->hooks.changed(sp->hooks.arg, &change);
 }
 
@@ -330,6 +328,19 @@ end_rcpt(struct spool *sp, struct message *m, struct rcpt *r)
 	m->alive--;
 }
 
+/* It is not tried any more: the sender is to hear of that. */
+static void
+bounce_rcpt(struct spool *sp, struct job *job, struct rcpt *r,
+    enum rcpt_event event, const struct spool_attempt *last)
+{
+	tell_change(sp, job,
+	    (struct spool_change){ .event = event,
+		.rcpt = r->number,
+		.result = &last->result });
+	end_rcpt(sp, job->m, r);
+	spool_add_told(&job->told, r->number, REPORT_BOUNCE, last);
+}
+
 /* "attempt": how it went, as one of the past; NULL: there is no result. */
 static void
 give_up(struct spool *sp, struct job *job, struct rcpt *r,
@@ -342,13 +353,7 @@ give_up(struct spool *sp, struct job *job, struct rcpt *r,
 	if (attempt != NULL)
 		last = *attempt;
 	spool_give_up(&last.result, detail);
-	tell_change(sp, job,
-	    (struct spool_change){ .event = EVENT_BOUNCED,
-		.rcpt = r->number,
-		.result = &last.result },
-	    0);
-	end_rcpt(sp, job->m, r);
-	spool_add_told(&job->told, r->number, REPORT_BOUNCE, &last);
+	bounce_rcpt(sp, job, r, EVENT_BOUNCED, &last);
 }
 
 /* Carry out an order that came while the recipient was under way. True: that
@@ -395,8 +400,8 @@ defer_rcpt(struct spool *sp, struct job *job, struct rcpt *r,
 		tell_change(sp, job,
 		    (struct spool_change){ .event = event,
 			.rcpt = r->number,
-			.result = &attempt->result },
-		    next);
+			.result = &attempt->result,
+			.next_ms = next });
 	if (obey(sp, job, r, attempt))
 		return;
 	spool_note_rcpt(sp, r, RCPT_DEFERRED, next, attempt);
@@ -425,8 +430,7 @@ apply_result(struct spool *sp, struct job *job, struct rcpt *r,
 		tell_change(sp, job,
 		    (struct spool_change){ .event = event,
 			.rcpt = r->number,
-			.result = &attempt->result },
-		    0);
+			.result = &attempt->result });
 		end_rcpt(sp, job->m, r);
 		if (attempt->result.relayed)
 			spool_add_told(&job->told, r->number, REPORT_RELAYED,
@@ -434,23 +438,11 @@ apply_result(struct spool *sp, struct job *job, struct rcpt *r,
 		if (job->m->alive > 0)
 			spool_note_rcpt(sp, r, RCPT_DONE, 0, attempt);
 	} else if (event == EVENT_BOUNCED) {
-		tell_change(sp, job,
-		    (struct spool_change){ .event = event,
-			.rcpt = r->number,
-			.result = &attempt->result },
-		    0);
-		end_rcpt(sp, job->m, r);
-		spool_add_told(&job->told, r->number, REPORT_BOUNCE, attempt);
+		bounce_rcpt(sp, job, r, event, attempt);
 	} else if ((r->flags & RCPT_FINAL) != 0) {
 		expired = *attempt;
 		spool_run_out(&expired.result, detail);
-		tell_change(sp, job,
-		    (struct spool_change){ .event = EVENT_EXPIRED,
-			.rcpt = r->number,
-			.result = &expired.result },
-		    0);
-		end_rcpt(sp, job->m, r);
-		spool_add_told(&job->told, r->number, REPORT_BOUNCE, &expired);
+		bounce_rcpt(sp, job, r, EVENT_EXPIRED, &expired);
 	} else
 		defer_rcpt(sp, job, r, event, attempt);
 }
