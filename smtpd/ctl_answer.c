@@ -34,3 +34,22 @@ ctl_fail(struct io *io, const char *error)
 	ctl_say(io, &j);
 	json_clear(&j);
 }
+
+bool
+ctl_client_is_gone(struct io *io, enum io_event event)
+{
+	switch (event) {
+	case IO_INPUT:
+		buf_take(io_input(io), buf_len(io_input(io)));
+		break;
+	case IO_CLOSED:
+	case IO_TIMEOUT:
+	case IO_ERROR:
+		return true;
+	case IO_SENT:
+	case IO_CONNECTED:
+	case IO_SECURE:
+		break;
+	}
+	return false;
+}

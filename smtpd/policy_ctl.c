@@ -130,27 +130,13 @@ on_io(void *arg, enum io_event event)
 {
 	struct session *s = arg;
 
-	switch (event) {
-	case IO_SENT:
-		if (s->is_list)
-			write_page(s);
-		break;
-	case IO_INPUT:
-		/* Nothing is to be said any more. */
-		buf_take(io_input(s->io), buf_len(io_input(s->io)));
-		break;
-	case IO_CLOSED:
-	case IO_TIMEOUT:
-	case IO_ERROR:
+	if (ctl_client_is_gone(s->io, event)) {
 		io_free(s->io);
 		s->io = NULL;
 		if (!s->is_waiting)
 			free(s);
-		break;
-	case IO_CONNECTED:
-	case IO_SECURE:
-		break;
-	}
+	} else if (event == IO_SENT && s->is_list)
+		write_page(s);
 }
 
 static void

@@ -23,11 +23,11 @@
 #define PATIENCE_MS 60000 /* for a client that does not read */
 #define BODY_CHUNK 32768U
 
-/* How far an answer has come; each is one step of produce(). */
-enum stage {
-	STAGE_WORK, /* objects are being written */
-	STAGE_BODY, /* the content behind a `show` */
-	STAGE_END   /* the dot was written */
+/* How far an answer has come. */
+enum progress {
+	WRITES_OBJECTS,
+	WRITES_BODY, /* the content behind a `show` */
+	ENDED        /* the dot, or an error, was written */
 };
 
 struct answer {
@@ -40,7 +40,7 @@ struct answer {
 	struct spool_cursor cursor;
 	char after[SPOOL_DEST_SIZE]; /* the last destination written */
 	struct json shown; /* of `show`: the object that is being written */
-	enum stage stage;
+	enum progress progress;
 	int body; /* fd; -1: none */
 	off_t at;
 };
@@ -66,13 +66,6 @@ end_answer(struct answer *a)
 	free(a);
 }
 
-/* Send the object that was built in all->json. */
-static void
-put_json(struct answer *a)
-{
-	ctl_say(a->io, &a->all->json);
-}
-
 static struct json *
 new_object(struct answer *a)
 {
@@ -83,18 +76,26 @@ new_object(struct answer *a)
 	return j;
 }
 
+/* The object that new_object() began is complete: send it. */
+static void
+send_object(struct answer *a)
+{
+	json_end(&a->all->json);
+	ctl_say(a->io, &a->all->json);
+}
+
 static void
 end_with_error(struct answer *a, const char *text)
 {
 	ctl_fail(a->io, text);
-	a->stage = STAGE_END;
+	a->progress = ENDED;
 }
 
 static void
 end_well(struct answer *a)
 {
 	ctl_complete(a->io);
-	a->stage = STAGE_END;
+	a->progress = ENDED;
 }
 
 /* ---- queue ---- */
@@ -116,8 +117,7 @@ list_queue(struct answer *a)
 			return;
 		}
 		describe_entry(new_object(a), &entry, now_ms);
-		json_end(&a->all->json);
-		put_json(a);
+		send_object(a);
 	}
 }
 
@@ -145,8 +145,7 @@ count_queue(struct answer *a)
 		describe_dest(new_object(a), &dest, now_ms);
 		if (a->ask.verb == CTL_COUNT)
 			describe_ages(&a->all->json, &dest);
-		json_end(&a->all->json);
-		put_json(a);
+		send_object(a);
 	}
 }
 
@@ -216,7 +215,7 @@ show_rest(struct answer *a)
 		/* The object stays open for the body, written as it is read. */
 		put_shown(a);
 		io_write(a->io, ",\"body\":\"", 9);
-		a->stage = STAGE_BODY;
+		a->progress = WRITES_BODY;
 		return;
 	}
 	json_end(&a->shown);
@@ -344,8 +343,7 @@ act_on_queue(struct answer *a)
 	}
 	j = new_object(a);
 	json_number(j, "recipients", (int64_t)a->cursor.done);
-	json_end(j);
-	put_json(a);
+	send_object(a);
 	end_well(a);
 }
 
@@ -363,8 +361,7 @@ pause_queue(struct answer *a, bool paused)
 	log_end(&line);
 	view->changed(view->arg);
 	json_bool(j, "paused", paused);
-	json_end(j);
-	put_json(a);
+	send_object(a);
 	end_well(a);
 }
 
@@ -381,8 +378,7 @@ tell_status(struct answer *a)
 	json_bool(j, "spool_failing", failing != 0);
 	json_string(j, "spool_error", failing != 0 ? strerror(failing) : NULL);
 	queue_stats_json(j, view->stats, &counts, ev_wall_ms());
-	json_end(j);
-	put_json(a);
+	send_object(a);
 	end_well(a);
 }
 
@@ -434,11 +430,11 @@ produce(void *arg)
 	struct answer *a = arg;
 	struct ev *ev = a->all->view.ev;
 
-	if (a->stage == STAGE_WORK)
+	if (a->progress == WRITES_OBJECTS)
 		work(a);
-	else if (a->stage == STAGE_BODY)
+	else if (a->progress == WRITES_BODY)
 		show_body(a);
-	if (a->stage == STAGE_END) {
+	if (a->progress == ENDED) {
 		io_finish(a->io);
 		a->io = NULL;
 		end_answer(a);
@@ -455,23 +451,10 @@ on_client(void *arg, enum io_event event)
 {
 	struct answer *a = arg;
 
-	switch (event) {
-	case IO_SENT:
-		ev_soon(a->all->view.ev, &a->task, produce, a);
-		break;
-	case IO_INPUT:
-		/* There is nothing more to say in this session. */
-		buf_take(io_input(a->io), buf_len(io_input(a->io)));
-		break;
-	case IO_CLOSED:
-	case IO_TIMEOUT:
-	case IO_ERROR:
+	if (ctl_client_is_gone(a->io, event))
 		end_answer(a);
-		break;
-	case IO_CONNECTED:
-	case IO_SECURE:
-		break;
-	}
+	else if (event == IO_SENT)
+		ev_soon(a->all->view.ev, &a->task, produce, a);
 }
 
 static const char *

@@ -149,23 +149,10 @@ on_client(void *arg, enum io_event event)
 {
 	struct answer *a = arg;
 
-	switch (event) {
-	case IO_SENT:
-		ev_soon(a->ev, &a->task, produce, a);
-		break;
-	case IO_INPUT:
-		/* There is nothing more to say in this session. */
-		buf_take(io_input(a->io), buf_len(io_input(a->io)));
-		break;
-	case IO_CLOSED:
-	case IO_TIMEOUT:
-	case IO_ERROR:
+	if (ctl_client_is_gone(a->io, event))
 		end_answer(a);
-		break;
-	case IO_CONNECTED:
-	case IO_SECURE:
-		break;
-	}
+	else if (event == IO_SENT)
+		ev_soon(a->ev, &a->task, produce, a);
 }
 
 /* Begin; an error for people, or NULL. */
