@@ -13,7 +13,7 @@
 
 /* Digests have their length; anything else is no record to rely on. */
 static bool
-is_length_right(const struct dane_record *r)
+is_length_right(const struct tls_tlsa *r)
 {
 	switch (r->matching) {
 	case 0:
@@ -29,7 +29,7 @@ is_length_right(const struct dane_record *r)
 
 /* Is that which is to match in full a certificate, or a public key? */
 static bool
-is_data_right(const struct dane_record *r)
+is_data_right(const struct tls_tlsa *r)
 {
 	const unsigned char *at = r->data;
 	EVP_PKEY *key = NULL;
@@ -52,7 +52,7 @@ is_data_right(const struct dane_record *r)
 
 /* RFC 7672 3.1.3: usages 0 and 1 are of no use between mail hosts. */
 static bool
-is_usable(const struct dane_record *r)
+is_usable(const struct tls_tlsa *r)
 {
 	return (r->usage == USAGE_TA || r->usage == USAGE_EE) &&
 	    r->selector <= SELECTOR_MAX && is_length_right(r) &&
@@ -60,7 +60,7 @@ is_usable(const struct dane_record *r)
 }
 
 static void
-read_record(const struct dns_record *from, struct dane_record *r)
+read_record(const struct dns_record *from, struct tls_tlsa *r)
 {
 	r->usage = from->data[0];
 	r->selector = from->data[1];
@@ -71,9 +71,9 @@ read_record(const struct dns_record *from, struct dane_record *r)
 
 enum dane_state
 dane_judge(const struct dns_answer *answer,
-    struct dane_record out[DANE_RECORDS_MAX], size_t *count)
+    struct tls_tlsa out[DANE_RECORDS_MAX], size_t *count)
 {
-	struct dane_record r;
+	struct tls_tlsa r;
 	size_t i;
 
 	*count = 0;

@@ -8,33 +8,25 @@
 #define SMTPD_DANE_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "mtasts/verdict.h"
+#include "smtpd/base/tls.h"
 #include "smtpd/dns_packet.h"
 
 #define DANE_RECORDS_MAX 16
 #define DANE_DATA_MAX 3072 /* bytes: a whole certificate, where it is meant */
 
-struct dane_record {
-	uint8_t usage;    /* 2 DANE-TA, 3 DANE-EE */
-	uint8_t selector; /* 0 certificate, 1 public key */
-	uint8_t matching; /* 0 exact, 1 SHA-256, 2 SHA-512 */
-	uint16_t len;
-	const uint8_t *data; /* within the answer */
-};
-
 /*
  * Judge the answer to a TLSA query that was asked because the host's
  * addresses are authenticated.
  *
- * out      receives the usable records; they live as long as the answer
+ * out      receives the usable records; their data lies within the answer
  * returns  DANE_FAILED where the look-up failed, or was answered by a resolver
  *          that is not believed: the host is to be skipped (RFC 7672 2.1.2);
  *          DANE_NONE without authenticated records; DANE_UNUSABLE where none
  *          of them is of a kind we can use; else DANE_USABLE
  */
 enum dane_state dane_judge(const struct dns_answer *,
-    struct dane_record out[DANE_RECORDS_MAX], size_t *count);
+    struct tls_tlsa out[DANE_RECORDS_MAX], size_t *count);
 
 #endif

@@ -93,8 +93,10 @@ deliver_route_host(struct lane_route *r, const struct msg_route_host *m)
 	(void)strlcpy(h->name, m->name, sizeof(h->name));
 	(void)strlcpy(h->tlsa_base, m->tlsa_base, sizeof(h->tlsa_base));
 	(void)strlcpy(h->detail, m->detail, sizeof(h->detail));
-	if (m->tlsas > 0)
+	if (m->tlsas > 0) {
 		h->tlsa = xcalloc(m->tlsas, sizeof(*h->tlsa));
+		h->tlsa_data = xcalloc(m->tlsas, sizeof(*h->tlsa_data));
+	}
 	for (i = 0; i < m->addr_count; i++)
 		unpack(&h->addr[i], m->addrs + (size_t)17 * i, m->port);
 	h->addr_count = m->addr_count;
@@ -104,7 +106,8 @@ void
 deliver_route_tlsa(struct lane_route *r, const struct msg_route_tlsa *m)
 {
 	struct lane_host *h;
-	struct lane_tlsa *t;
+	struct tls_tlsa *t;
+	uint8_t *data;
 
 	if (r == NULL)
 		return;
@@ -115,13 +118,15 @@ deliver_route_tlsa(struct lane_route *r, const struct msg_route_tlsa *m)
 		return;
 	}
 	h = &r->host[m->host];
+	data = xcalloc(1, (size_t)m->len + 1);
+	memcpy(data, m->data, m->len);
+	h->tlsa_data[h->tlsa_count] = data;
 	t = &h->tlsa[h->tlsa_count++];
 	t->usage = (uint8_t)m->usage;
 	t->selector = (uint8_t)m->selector;
 	t->matching = (uint8_t)m->matching;
 	t->len = (uint16_t)m->len;
-	t->data = xcalloc(1, (size_t)m->len + 1);
-	memcpy(t->data, m->data, m->len);
+	t->data = data;
 }
 
 void

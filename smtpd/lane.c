@@ -29,7 +29,8 @@ lane_route_free(struct lane_route *route)
 		return;
 	for (i = 0; i < route->host_count; i++) {
 		for (j = 0; j < route->host[i].tlsa_count; j++)
-			free(route->host[i].tlsa[j].data);
+			free(route->host[i].tlsa_data[j]);
+		free(route->host[i].tlsa_data);
 		free(route->host[i].tlsa);
 	}
 	free(route->host);
@@ -96,10 +97,8 @@ lane_plan_release(struct lane_plan *plan)
 
 	if (plan == NULL || --plan->refs > 0)
 		return;
-	for (i = 0; i < plan->candidate_count; i++) {
+	for (i = 0; i < plan->candidate_count; i++)
 		free(plan->candidate[i].kept);
-		free(plan->candidate[i].tlsa);
-	}
 	free(plan->candidate);
 	lane_route_free(plan->route);
 	free(plan);

@@ -29,12 +29,6 @@ struct lane_pool;
 
 #define LANE_HOSTS_MAX 64 /* of one route */
 
-struct lane_tlsa {
-	uint8_t usage, selector, matching;
-	uint16_t len;
-	uint8_t *data; /* owned */
-};
-
 struct lane_host {
 	char name[256];
 	char tlsa_base[256]; /* where its TLSA records stand; "": at "name" */
@@ -45,7 +39,8 @@ struct lane_host {
 	char detail[512];  /* of that */
 	struct sockaddr_storage addr[ROUTE_ADDRS_MAX]; /* with port */
 	size_t addr_count;
-	struct lane_tlsa *tlsa; /* owned */
+	struct tls_tlsa *tlsa; /* owned */
+	uint8_t **tlsa_data;   /* where their data lies; owned */
 	size_t tlsa_count;
 	size_t tlsas_announced; /* while the answer is under way */
 };

@@ -18,7 +18,6 @@ struct candidate {
 	const struct sockaddr_storage *addr; /* NULL: the host has none */
 	bool bad;                            /* tried in vain on this walk */
 	struct lane_kept *kept;              /* what went wrong */
-	struct tls_tlsa *tlsa; /* of the host, as OpenSSL's half wants it */
 };
 
 /* A route in use: sessions hold on to it. */

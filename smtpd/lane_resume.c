@@ -47,7 +47,7 @@ add_text(struct buf *b, const char *text)
 }
 
 static void
-add_tlsa(struct buf *b, const struct lane_tlsa *t)
+add_tlsa(struct buf *b, const struct tls_tlsa *t)
 {
 	buf_add(b, &t->usage, sizeof(t->usage));
 	buf_add(b, &t->selector, sizeof(t->selector));

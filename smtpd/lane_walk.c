@@ -154,7 +154,7 @@ set_target(struct berth *b)
 {
 	const struct lane *lane = b->lane;
 	const struct lane_route *route = b->plan->route;
-	struct candidate *c = &b->plan->candidate[b->at];
+	const struct candidate *c = &b->plan->candidate[b->at];
 	struct session_target *t = &b->target;
 
 	t->name = c->host->name;
@@ -169,6 +169,7 @@ set_target(struct berth *b)
 	t->facts.origin = c->host->origin;
 	t->host_words = c->host->detail;
 	t->policy_words = route->detail;
+	t->tlsa = c->host->tlsa;
 	t->tlsa_count = c->host->tlsa_count;
 	t->tlsa_base = c->host->tlsa_base;
 	t->also[0] = route->next_hop;
@@ -180,28 +181,11 @@ set_target(struct berth *b)
 	t->tag = b->tag;
 }
 
-static struct tls_tlsa *
-tlsa_of(const struct lane_host *host)
-{
-	struct tls_tlsa *tlsa = xcalloc(host->tlsa_count + 1, sizeof(*tlsa));
-	size_t i;
-
-	for (i = 0; i < host->tlsa_count; i++) {
-		tlsa[i].usage = host->tlsa[i].usage;
-		tlsa[i].selector = host->tlsa[i].selector;
-		tlsa[i].matching = host->tlsa[i].matching;
-		tlsa[i].len = host->tlsa[i].len;
-		tlsa[i].data = host->tlsa[i].data;
-	}
-	return tlsa;
-}
-
 /* False: not now; the lane looks again when it may open one. */
 static bool
 open_berth(struct lane *lane, size_t at)
 {
 	struct lane_pool *pool = lane->pool;
-	struct candidate *c = &lane->plan->candidate[at];
 	struct berth *b;
 
 	if (!may_begin(lane))
@@ -215,10 +199,8 @@ open_berth(struct lane *lane, size_t at)
 	    ++lane->serial);
 	ev_timer_init(&b->idle, on_idle, b);
 	set_target(b);
-	if (c->host->tlsa_count > 0)
-		b->target.tlsa = c->tlsa =
-		    c->tlsa != NULL ? c->tlsa : tlsa_of(c->host);
-	b->target.resume = b->resume = lane_resume_take(lane, c);
+	b->resume = lane_resume_take(lane, &b->plan->candidate[at]);
+	b->target.resume = b->resume;
 	TAILQ_INSERT_TAIL(&lane->berths, b, entry);
 	lane->berth_count++;
 	pool->sessions++;

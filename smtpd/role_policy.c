@@ -241,7 +241,7 @@ send_host(struct ipc *ipc, uint64_t ask, uint32_t index,
 	pack_addresses(&m, h);
 	MSG_SEND(ipc, route_host, &m, -1);
 	for (size_t i = 0; i < h->tlsa_count; i++) {
-		const struct dane_record *r = &h->tlsa[i];
+		const struct tls_tlsa *r = &h->tlsa[i];
 		struct msg_route_tlsa t = { .ask = ask, .host = index };
 
 		t.usage = r->usage;

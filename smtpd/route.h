@@ -40,7 +40,7 @@ struct route_host {
 	char detail[ROUTE_DETAIL_SIZE];
 	struct sockaddr_storage addr[ROUTE_ADDRS_MAX]; /* with port */
 	size_t addr_count;
-	struct dane_record tlsa[DANE_RECORDS_MAX]; /* usable ones */
+	struct tls_tlsa tlsa[DANE_RECORDS_MAX]; /* usable ones */
 	size_t tlsa_count;
 	uint8_t *tlsa_data; /* where their data lies; owned */
 	/* Where secure CNAMEs led, if the records stand there (RFC 7672

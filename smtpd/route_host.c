@@ -145,10 +145,28 @@ route_host_found(struct route_host *h, const struct host_addrs *found)
 }
 
 void
+route_host_copy_tlsa(struct route_host *h, const struct tls_tlsa *tlsa,
+    size_t count)
+{
+	size_t i, size = 0;
+
+	for (i = 0; i < count; i++)
+		size += tlsa[i].len;
+	h->tlsa_data = xcalloc(1, size + 1);
+	for (i = size = 0; i < count; i++) {
+		h->tlsa[i] = tlsa[i];
+		h->tlsa[i].data = h->tlsa_data + size;
+		memcpy(h->tlsa_data + size, tlsa[i].data, tlsa[i].len);
+		size += tlsa[i].len;
+	}
+	h->tlsa_count = count;
+}
+
+void
 route_host_tlsa(struct route_host *h, const struct dns_answer *answer)
 {
-	struct dane_record usable[DANE_RECORDS_MAX];
-	size_t i, count, size = 0;
+	struct tls_tlsa usable[DANE_RECORDS_MAX];
+	size_t count;
 
 	h->dane = dane_judge(answer, usable, &count);
 	if (h->dane == DANE_FAILED)
@@ -157,17 +175,7 @@ route_host_tlsa(struct route_host *h, const struct dns_answer *answer)
 					   : "no trusted resolver answered");
 	if (h->tlsa_count > 0 || count == 0)
 		return; /* nothing, or judged before by the same answer */
-	for (i = 0; i < count; i++)
-		size += usable[i].len;
-	h->tlsa_data = xcalloc(1, size);
-	size = 0;
-	for (i = 0; i < count; i++) {
-		h->tlsa[i] = usable[i];
-		h->tlsa[i].data = h->tlsa_data + size;
-		memcpy(h->tlsa_data + size, usable[i].data, usable[i].len);
-		size += usable[i].len;
-	}
-	h->tlsa_count = count;
+	route_host_copy_tlsa(h, usable, count);
 }
 
 void

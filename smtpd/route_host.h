@@ -29,6 +29,9 @@ void route_host_fail(struct route_host *, enum reason, const char *detail);
 
 /* What its TLSA records amount to; usable ones are copied. */
 void route_host_tlsa(struct route_host *, const struct dns_answer *);
+/* Give a host that has none a copy of these records, at most DANE_RECORDS_MAX. */
+void route_host_copy_tlsa(struct route_host *, const struct tls_tlsa *,
+    size_t count);
 
 /* It matches no pattern: "detail", still empty, is to name those there are. */
 void route_host_mismatch(struct route_host *, const struct sts_policy *);

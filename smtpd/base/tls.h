@@ -26,11 +26,11 @@ struct tls_session; /* a session to resume, with what authenticated it */
 
 /* One usable TLSA record (RFC 6698 2.1). */
 struct tls_tlsa {
-	uint8_t usage;
-	uint8_t selector;
-	uint8_t matching;
+	uint8_t usage;    /* 2 DANE-TA, 3 DANE-EE */
+	uint8_t selector; /* 0 certificate, 1 public key */
+	uint8_t matching; /* 0 exact, 1 SHA-256, 2 SHA-512 */
 	uint16_t len;
-	const uint8_t *data; /* borrowed for the call */
+	const uint8_t *data; /* borrowed */
 };
 
 /* What the certificate check against the trust store found. */

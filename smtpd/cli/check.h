@@ -21,10 +21,10 @@ struct check;
 
 /* One host, and what came of it. */
 struct check_host {
-	struct route_host host;
-	bool go;            /* a message would be delivered to it */
-	enum reason reason; /* why not */
-	bool is_verdict;    /* TLS or policy forbids it */
+	struct route_host host; /* a copy */
+	bool go;                /* a message would be delivered to it */
+	enum reason reason;     /* why not */
+	bool is_verdict;        /* TLS or policy forbids it */
 	char detail[CHECK_DETAIL_SIZE];
 	struct session_report report; /* of the last address tried */
 
@@ -33,9 +33,7 @@ struct check_host {
 	struct session *session;
 	struct ev_timer patience;
 	struct session_target target;
-	struct tls_tlsa tlsa[DANE_RECORDS_MAX];
-	uint8_t *tlsa_data[DANE_RECORDS_MAX]; /* of them, owned */
-	size_t tried;                         /* addresses */
+	size_t tried; /* addresses */
 };
 
 struct check {

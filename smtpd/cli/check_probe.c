@@ -5,31 +5,13 @@
 #include "smtpd/base/log.h"
 #include "smtpd/cli/check.h"
 #include "smtpd/explain.h"
+#include "smtpd/route_host.h"
 
 #define CONNECT_MS 10000
 #define ADDRESSES_MAX 4   /* tried of one host */
 #define PATIENCE_MS 45000 /* with one host; deliveries have more */
 
 static void next_address(struct check_host *h);
-
-static void
-keep_host(struct check_host *h, const struct route_host *from)
-{
-	const struct dane_record *r;
-
-	h->host = *from;
-	for (size_t i = 0; i < from->tlsa_count; i++) {
-		r = &from->tlsa[i];
-		h->tlsa_data[i] = xcalloc(1, (size_t)r->len + 1);
-		memcpy(h->tlsa_data[i], r->data, r->len);
-		h->tlsa[i].usage = r->usage;
-		h->tlsa[i].selector = r->selector;
-		h->tlsa[i].matching = r->matching;
-		h->tlsa[i].len = r->len;
-		h->tlsa[i].data = h->tlsa_data[i];
-		h->host.tlsa[i].data = h->tlsa_data[i];
-	}
-}
 
 void
 check_keep_route(struct check *c, const struct route *route)
@@ -39,7 +21,9 @@ check_keep_route(struct check *c, const struct route *route)
 	c->hosts = xcalloc(route->host_count + 1, sizeof *c->hosts);
 	for (size_t i = 0; i < route->host_count; i++) {
 		c->hosts[i].check = c;
-		keep_host(&c->hosts[i], &route->host[i]);
+		c->hosts[i].host = route->host[i];
+		route_host_copy_tlsa(&c->hosts[i].host, route->host[i].tlsa,
+		    route->host[i].tlsa_count);
 	}
 	memset(&c->route.policy, 0, sizeof c->route.policy);
 	if (policy_copy(&c->route.policy, &route->policy) == -1)
@@ -50,8 +34,7 @@ void
 check_clear(struct check *c)
 {
 	for (size_t i = 0; i < c->route.host_count; i++)
-		for (size_t k = 0; k < DANE_RECORDS_MAX; k++)
-			free(c->hosts[i].tlsa_data[k]);
+		route_host_clear(&c->hosts[i].host);
 	free(c->hosts);
 	c->hosts = NULL;
 	c->route.host_count = 0;
@@ -171,7 +154,7 @@ next_address(struct check_host *h)
 	set_facts(h);
 	t->host_words = h->host.detail;
 	t->policy_words = h->check->route.policy_detail;
-	t->tlsa = h->host.tlsa_count > 0 ? h->tlsa : NULL;
+	t->tlsa = h->host.tlsa_count > 0 ? h->host.tlsa : NULL;
 	t->tlsa_count = h->host.tlsa_count;
 	t->tlsa_base = h->host.tlsa_base;
 	t->also[0] = h->check->route.next_hop;

@@ -61,12 +61,13 @@ write_certificate(struct json *j, const struct session_report *r)
 static void
 write_tlsa(struct json *j, const struct check_host *h)
 {
+	const struct tls_tlsa *r = h->host.tlsa;
 	char text[16];
 
 	json_list(j, "tlsa");
-	for (size_t i = 0; i < h->host.tlsa_count; i++) {
-		(void)snprintf(text, sizeof text, "%u %u %u", h->tlsa[i].usage,
-		    h->tlsa[i].selector, h->tlsa[i].matching);
+	for (size_t i = 0; i < h->host.tlsa_count; i++, r++) {
+		(void)snprintf(text, sizeof text, "%u %u %u", r->usage,
+		    r->selector, r->matching);
 		json_string(j, NULL, text);
 	}
 	json_end(j);

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct dane_record usable[DANE_RECORDS_MAX];
+	struct tls_tlsa usable[DANE_RECORDS_MAX];
 	volatile uint8_t sum = 0;
 	struct dns_answer *a;
 	enum dane_state state;

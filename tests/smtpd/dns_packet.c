@@ -318,7 +318,7 @@ static const struct {
 static void
 dane(void)
 {
-	struct dane_record usable[DANE_RECORDS_MAX];
+	struct tls_tlsa usable[DANE_RECORDS_MAX];
 	struct dns_answer *a;
 	enum dane_state state;
 	char text[64];
