@@ -1,5 +1,6 @@
 /*
- * The inside of the journal, shared by its files.
+ * Inside the journal: shared by journal.c, journal_read.c, segment.c, scan.c
+ * and recover.c. Nobody else includes this.
  */
 
 #ifndef QUEUE_JOURNAL_STATE_H

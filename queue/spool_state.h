@@ -1,5 +1,5 @@
 /*
- * The inside of the spool, shared by its files.
+ * Inside the spool: shared by the files spool*.c. Nobody else includes this.
  */
 
 #ifndef QUEUE_SPOOL_STATE_H

@@ -1,5 +1,6 @@
 /*
- * The aliases in memory. Private to alias.c and alias_expand.c.
+ * Inside the aliases: the table in memory, shared by alias.c and
+ * alias_expand.c. Nobody else but a test includes this.
  */
 
 #ifndef SMTPD_ALIAS_TABLE_H
