@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "smtpd/base/utf8.h"
 #include "smtpd/idn.h"
 
 #define LABEL_MAX 63        /* octets, RFC 1035 2.3.4 */
@@ -49,42 +50,6 @@ is_atext(char c, unsigned accept)
 	    (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-/* Length of one UTF-8 character at s, 0 if it is none. RFC 3629 4. */
-static size_t
-utf8_char(const unsigned char *s, size_t len)
-{
-	size_t n;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
-bool
-address_utf8_valid(const char *s, size_t len)
-{
-	const unsigned char *u = (const unsigned char *)s;
-	size_t n;
-
-	for (size_t i = 0; i < len; i += n) {
-		n = utf8_char(u + i, len - i);
-		if (n == 0)
-			return false;
-	}
-	return true;
-}
-
 /*
  * No control character, and UTF-8 only where it is asked for. C1 controls
  * (U+0080 to U+009F) are as unfit for a log or a terminal as C0 ones.
@@ -101,7 +66,7 @@ check_bytes(const char *s, size_t len, unsigned accept, const char **why)
 		    (unsigned char)s[i + 1] < 0xa0)
 			return refuse(why, "a control character");
 	}
-	if (!address_utf8_valid(s, len))
+	if (!utf8_is_valid(s, len))
 		return refuse(why, "not valid UTF-8");
 	return 0;
 }

@@ -74,9 +74,6 @@ int address_domain(char out[ADDRESS_DOMAIN_SIZE], const char *s, size_t len,
  */
 const char *address_destination(const char *mailbox);
 
-/* Is this UTF-8 as RFC 3629 has it: shortest form, no surrogates? */
-bool address_utf8_valid(const char *s, size_t len);
-
 /*
  * xtext of RFC 3461 4: "+", "=" and all but printable ASCII as +XX.
  *

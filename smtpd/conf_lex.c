@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "smtpd/address.h"
+#include "smtpd/base/utf8.h"
 
 int
 conf_lex_init(struct conf_lex *lex, const char *text, size_t len)
@@ -51,7 +51,7 @@ fault(const char *word)
 		if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
 			return "a control character";
 	}
-	if (!address_utf8_valid(word, strlen(word)))
+	if (!utf8_is_valid(word, strlen(word)))
 		return "not valid UTF-8";
 	return NULL;
 }

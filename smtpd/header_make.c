@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "smtpd/address.h"
+#include "smtpd/base/utf8.h"
 #include "smtpd/header.h"
 
 #define WORD_BYTES 45 /* of text in an encoded word: 60 in base64, RFC 2047 2 */
@@ -213,7 +213,7 @@ header_from(char *out, size_t size, const char *address, const char *name)
 		if ((unsigned char)*name >= 0x20 && *name != 0x7f)
 			clean[n++] = *name;
 	clean[n] = '\0';
-	if (!address_utf8_valid(clean, n)) {
+	if (!utf8_is_valid(clean, n)) {
 		n = 0;
 		for (const char *s = clean; *s != '\0'; s++)
 			if (((unsigned char)*s & 0x80) == 0)

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "smtpd/base/utf8.h"
+
 /* RFC 3492 5: the parameters of Punycode. */
 enum {
 	BASE = 36,
@@ -114,32 +116,20 @@ lower(uint32_t c)
 	return lower_pair(c);
 }
 
-/* One character of valid UTF-8; returns its length. */
-static size_t
-decode(const unsigned char *s, uint32_t *c)
-{
-	static const unsigned char lead[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
-	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-
-	*c = s[0] & lead[n];
-	for (size_t i = 1; i < n; i++)
-		*c = *c << 6 | (s[i] & 0x3f);
-	return n;
-}
-
 static int
 label_points(uint32_t *points, size_t *count, const char *s, size_t len,
     const char **why)
 {
-	unsigned char bytes[4];
 	uint32_t c;
 	size_t n;
 
 	*count = 0;
 	for (size_t i = 0; i < len; i += n) {
-		memset(bytes, 0, sizeof bytes);
-		memcpy(bytes, s + i, len - i < 4 ? len - i : 4);
-		n = decode(bytes, &c);
+		n = utf8_char(s + i, len - i, &c);
+		if (n == 0) {
+			*why = "not valid UTF-8";
+			return -1;
+		}
 		c = lower(c);
 		if (c >= 0x80 && is_refused(c)) {
 			*why = "a character of the domain is not understood;"

@@ -4,28 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "smtpd/base/utf8.h"
+
 #define ROWS_HELD 500 /* rows that decide how wide the columns are */
 #define GAP "  "
-
-/* The character at s[0..len): its length in bytes, 0 if it is no UTF-8. */
-static size_t
-utf8_char(const unsigned char *s, size_t len, uint32_t *c)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-
-	*c = n == 1 ? s[0] : s[0] & (0xffU >> (n + 1));
-	if (n > len || (n > 1 && (s[0] < 0xc2 || s[0] > 0xf4)))
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		*c = *c << 6 | (s[i] & 0x3f);
-	}
-	if (*c < least[n] || *c > 0x10ffff || (*c >= 0xd800 && *c <= 0xdfff))
-		return 0;
-	return n;
-}
 
 /* Controls, and what turns or joins writing unseen. */
 static bool
@@ -39,21 +21,20 @@ is_unsafe(uint32_t c)
 void
 print_safe(FILE *out, const char *text, size_t len, bool lines)
 {
-	const unsigned char *s = (const unsigned char *)text;
 	uint32_t c;
 	size_t n;
 
-	for (; len > 0; s += n, len -= n) {
-		n = utf8_char(s, len, &c);
+	for (; len > 0; text += n, len -= n) {
+		n = utf8_char(text, len, &c);
 		if (n == 0) {
 			n = 1;
-			(void)fprintf(out, "\\x%02x", s[0]);
+			(void)fprintf(out, "\\x%02x", (unsigned char)*text);
 		} else if ((c == '\n' || c == '\t') && lines)
 			(void)fputc((int)c, out);
 		else if (!is_unsafe(c))
-			(void)fwrite(s, 1, n, out);
+			(void)fwrite(text, 1, n, out);
 		else if (c < 0x80)
-			(void)fprintf(out, "\\x%02x", s[0]);
+			(void)fprintf(out, "\\x%02x", c);
 		else
 			(void)fprintf(out, "\\u{%" PRIx32 "}", c);
 	}

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "smtpd/base/utf8.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static void
@@ -23,7 +25,7 @@ check(const struct address *a, unsigned accept)
 
 	want(len <= ADDRESS_MAX);
 	want(strlen(a->local) <= ADDRESS_LOCAL_MAX);
-	want(address_utf8_valid(a->text, len));
+	want(utf8_is_valid(a->text, len));
 	for (size_t i = 0; i < len; i++)
 		want((unsigned char)a->text[i] >= 0x20 && a->text[i] != 0x7f);
 	for (const char *s = a->domain; *s != '\0'; s++)

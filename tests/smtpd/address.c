@@ -309,33 +309,6 @@ test_xtext(void)
 	t_int(address_xtext_decode(out, 5, "abcd", 4), 4);
 }
 
-static void
-test_utf8(void)
-{
-	/* clang-format off */
-	static const struct { const char *s; bool valid; } rows[] = {
-		{ "", true }, { "abc", true }, { "\xc2\x80", true },
-		{ "\xdf\xbf", true }, { "\xe0\xa0\x80", true },
-		{ "\xed\x9f\xbf", true }, { "\xee\x80\x80", true },
-		{ "\xf0\x90\x80\x80", true }, { "\xf4\x8f\xbf\xbf", true },
-		{ "\x80", false }, { "\xc0\x80", false }, { "\xc1\xbf", false },
-		{ "\xc2", false }, { "\xc2\xc2", false }, { "\xe0\x9f\xbf", false },
-		{ "\xed\xa0\x80", false }, { "\xe1\x80", false },
-		{ "\xf0\x8f\xbf\xbf", false }, { "\xf4\x90\x80\x80", false },
-		{ "\xf5\x80\x80\x80", false }, { "\xff", false },
-		{ "\xf1\x80\x80", false },
-	};
-	/* clang-format on */
-
-	t_case("UTF-8: shortest forms only, no surrogates (RFC 3629 4)");
-	for (size_t i = 0; i < nitems(rows); i++) {
-		t_row("row %zu", i);
-		t_int(address_utf8_valid(rows[i].s, strlen(rows[i].s)),
-		    rows[i].valid);
-	}
-	t_row(NULL);
-}
-
 int
 main(void)
 {
@@ -344,6 +317,5 @@ main(void)
 	test_every_byte();
 	test_hostile();
 	test_xtext();
-	test_utf8();
 	return t_done();
 }
