@@ -117,7 +117,7 @@ take_nets(struct conf_parser *p, struct conf_nets *nets,
 	return r;
 }
 
-/* Requirements 6: an open relay cannot be configured by accident. */
+/* Why the network is too wide: nobody makes an open relay by accident. */
 static const char *
 open_relay(const struct netaddr_net *net)
 {

@@ -13,7 +13,7 @@
 
 #include "smtpd/base/buf.h"
 
-#define HEADER_RECEIVED_MAX 50 /* more is a loop, requirements: 5.4.6 */
+#define HEADER_RECEIVED_MAX 50 /* more is a loop: 554 5.4.6 */
 #define HEADER_NAME_MAX 76     /* longer names are seen, but not known */
 #define HEADER_LINE_SIZE 2048  /* for any line that is built here */
 

@@ -214,7 +214,7 @@ row("viasts", "via: the fixed host's own policy binds",
     policy=enforce("viasts", "x.example"),
     conf="\tvia viasts" + T + " port 25")
 
-# Private addresses, in all their forms (requirements 3).
+# Private addresses, in all their forms.
 PRIVATE = [
     ("this", "A", "0.0.0.0"), ("ten", "A", "10.1.2.3"),
     ("cgn", "A", "100.64.0.1"), ("loop", "A", "127.0.0.53"),

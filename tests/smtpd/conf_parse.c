@@ -215,7 +215,7 @@ static const struct {
 	  "f:3: a second source address of the same family\n" },
 	{ "source 192.0.2.1 port 5",
 	  "f:1: `port` is one word too many; `source` wants ADDRESS\n" },
-	/* open relays, requirements 6 */
+	/* open relays */
 	{ "relay from 0.0.0.0/0", "f:1: `0.0.0.0/0`: so wide a network would"
 	  " make an open relay\n" },
 	{ "relay from ::/0",

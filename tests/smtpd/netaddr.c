@@ -137,8 +137,7 @@ test_ranges(void)
 {
 	struct sockaddr other = { .sa_family = AF_UNIX };
 
-	t_case("private addresses: every range, its ends and the neighbours"
-	       " (requirements 3)");
+	t_case("private addresses: every range, its ends and the neighbours");
 	for (size_t i = 0; i < nitems(privates); i++) {
 		struct sockaddr_storage ss = addr(privates[i].text);
 

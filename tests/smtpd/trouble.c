@@ -75,7 +75,7 @@ judged(void)
 	char got[256];
 	size_t i;
 
-	t_case("failure to scope, outcome, reason and code (requirements 5)");
+	t_case("failure to scope, outcome, reason and code");
 	for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		memset(&r, 0, sizeof r);
 		r.code = rows[i].code;
