@@ -1,9 +1,7 @@
 /* The journal as a reader sees it: records by position, whole segments. */
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "queue/crc.h"

@@ -1,7 +1,6 @@
 /* Jobs: picked, their results, their end. */
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 
-#include <stdint.h>
 #include <string.h>
 
 #include "smtpd/base/utf8.h"

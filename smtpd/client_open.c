@@ -3,7 +3,6 @@
  * STARTTLS, logging in.
  */
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -1,7 +1,6 @@
 #include "smtpd/deliver_route.h"
 
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "smtpd/base/log.h"

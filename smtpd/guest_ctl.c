@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "smtpd/guest.h"
-#include "smtpd/roles.h"
 
 #define HAND_OVER_MS 10000 /* for the last reply to leave */
 

@@ -2,13 +2,11 @@
  * A guest's message on its way to the queue.
  */
 
-#include <errno.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "smtpd/base/log.h"
-#include "smtpd/conf.h"
 #include "smtpd/guest.h"
 #include "smtpd/roles.h"
 

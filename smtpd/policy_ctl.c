@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mtasts/flight.h"
 #include "smtpd/base/io.h"
 #include "smtpd/base/log.h"
 #include "smtpd/ctl_answer.h"

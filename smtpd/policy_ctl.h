@@ -5,8 +5,6 @@
 #ifndef SMTPD_POLICY_CTL_H
 #define SMTPD_POLICY_CTL_H
 
-#include "mtasts/flight.h"
-#include "mtasts/json.h"
 #include "smtpd/msg.h"
 #include "smtpd/sts.h"
 

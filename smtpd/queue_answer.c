@@ -1,10 +1,8 @@
 #include "smtpd/queue_answer.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "queue/id.h"

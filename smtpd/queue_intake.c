@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/tree.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "queue/id.h"

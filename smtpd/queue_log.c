@@ -1,7 +1,6 @@
 #include "smtpd/queue_log.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 

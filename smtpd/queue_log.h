@@ -45,11 +45,11 @@ void queue_log_accepted(struct queue_stats *, const struct envelope *);
 /*
  * Log and count what happened to a recipient.
  *
- * result  the worker's words, with the facts of the connection; NULL where
- *         no worker spoke: expiry, or the administrator
+ * r  the worker's result, with the facts of the connection; NULL where there is
+ *    none: expiry, or the administrator
  */
 void queue_log_change(struct queue_stats *, const struct spool_change *,
-    const struct msg_rcpt_result *result);
+    const struct msg_rcpt_result *r);
 
 /* A bounce or notice that the spool made itself. */
 void queue_log_report(struct queue_stats *, enum spool_report, uint64_t of,

@@ -10,7 +10,6 @@
 #include "smtpd/alias_take.h"
 #include "smtpd/base/log.h"
 #include "smtpd/caller.h"
-#include "smtpd/child.h"
 #include "smtpd/conf.h"
 #include "smtpd/guest.h"
 #include "smtpd/roles.h"

@@ -2,7 +2,6 @@
  * Parameters of MAIL and RCPT: path, then words KEY or KEY=VALUE.
  */
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -1,7 +1,5 @@
 #include "smtpd/base/buf.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,10 +1,12 @@
 #include "smtpd/cli/cmd_proof.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
 #include "smtpd/cli/cli.h"
+#include "smtpd/cli/jread.h"
 #include "smtpd/cli/print.h"
 
 static void say(FILE *, const char *key, const char *fmt, ...)

@@ -5,10 +5,6 @@
 #ifndef SMTPD_CLI_CMD_PROOF_H
 #define SMTPD_CLI_CMD_PROOF_H
 
-#include <stdio.h>
-
-#include "smtpd/cli/jread.h"
-
 struct cli;
 
 /* Runs the command and returns the status to exit with. */

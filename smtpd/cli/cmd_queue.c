@@ -1,7 +1,6 @@
 #include "smtpd/cli/cmd_queue.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>

@@ -1,7 +1,6 @@
 #include "smtpd/cli/submit.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
