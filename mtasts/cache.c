@@ -127,7 +127,7 @@ weigh(const struct cache_entry *e)
 	return bytes;
 }
 
-/* The large one, but for "e", that was unused for longest. */
+/* Of the large entries other than "e" the one that was unused for longest. */
 static struct cache_entry *
 find_large(const struct cache *c, const struct cache_entry *e)
 {
@@ -140,9 +140,9 @@ find_large(const struct cache *c, const struct cache_entry *e)
 }
 
 /*
- * A policy file of 64 KiB takes five times as much in memory, and whoever
- * has many domains could fill it with them: they share what large ones may
- * have in all.
+ * A policy file of 64 KiB takes five times as much in memory, and someone with
+ * many domains could fill it with such files. So there is a bound for all
+ * entries together, and large ones go first.
  */
 static void
 account(struct cache *c, struct cache_entry *e)

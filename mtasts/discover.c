@@ -51,7 +51,7 @@ is_alive(const struct cache_entry *e, time_t now)
 	return e != NULL && !e->damaged && e->fetched != 0 && now < expires(e);
 }
 
-/* What was read from disk: due times are not kept there. */
+/* An entry that was read from disk has no time of refresh yet. */
 static void
 schedule(const struct discover *d, struct cache_entry *e)
 {
@@ -90,8 +90,8 @@ begin(struct discover *d, struct flight *w)
 	flight_todo(&d->flights, w, TODO_TXT);
 }
 
-/* Where no policy lives there is one only if TXT announces it (3.1): then
- * there is nothing to force. */
+/* A fetch is forced only where a policy lives: else TXT must announce one first
+ * (RFC 8461 3.1). */
 static void
 add_why(struct discover *d, struct flight *w, enum discover_why why, time_t now)
 {
@@ -401,7 +401,7 @@ compose(struct discover *d, const struct flight *w, struct discover_answer *a,
 	/* A max_age of 0 serves the flight that fetched it (3.2). */
 	if (is_alive(e, now) || (e != NULL && w->was_fetched))
 		answer_with(e, w->was_fetched, a);
-	/* That the copy could not be renewed lately stays to be told. */
+	/* Go on telling that the copy could not be renewed lately. */
 	if (a->policy != NULL && a->trouble == REASON_NONE && w->fail_at != 0) {
 		a->trouble = w->fail;
 		a->detail = w->fail_detail;

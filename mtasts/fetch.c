@@ -249,7 +249,8 @@ set_tls(struct job *j)
 	curl->easy_setopt(j->easy, CURLOPT_CAINFO, NULL);
 	curl->easy_setopt(j->easy, CURLOPT_CAPATH, NULL);
 	curl->easy_setopt(j->easy, CURLOPT_SSL_CTX_DATA, j);
-	/* Without it nothing would be trusted in our sense. */
+	/* Our own trust store is put in by on_ssl(): a libcurl that does not
+	 * call it must not fetch. */
 	return curl->easy_setopt(j->easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl);
 }
 

@@ -49,7 +49,7 @@ enum tls_stage {
 	TLS_NOT_OFFERED,  /* its EHLO reply lacks STARTTLS */
 	TLS_REFUSED,      /* it answered STARTTLS with anything but 220 */
 	TLS_FAILED,       /* the handshake did not complete */
-	TLS_FAILED_FIRST, /* nor that of a host that never speaks in clear */
+	TLS_FAILED_FIRST, /* the same with implicit TLS: no clear to go to */
 	TLS_CLEAR,        /* second connection, after VERDICT_RETRY_CLEAR */
 	TLS_DONE          /* handshake complete; "cert" is filled in */
 };

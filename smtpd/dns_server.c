@@ -145,7 +145,8 @@ dns_server_open(struct dns_channel *c, struct ev *ev,
 	c->ev = ev;
 	LIST_INIT(&c->socks);
 	ev_timer_init(&c->timer, on_timer, c);
-	/* 1.18 would report SERVFAIL as a refused connection: we look. */
+	/* NOCHECKRESP: we look at the code of the reply ourselves, as c-ares
+	 * 1.18 reports SERVFAIL as a refused connection. */
 	o.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS |
 	    ARES_FLAG_NOCHECKRESP;
 	o.timeout = ATTEMPT_MS;

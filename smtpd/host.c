@@ -61,7 +61,7 @@ is_trouble(const struct dns_answer *answer)
 	return answer->status == DNS_FAILED || answer->status == DNS_TIMEOUT;
 }
 
-/* Authenticated is the whole only if all that was found is. */
+/* The whole is authenticated only if all that was found is. */
 static bool
 is_secure(const struct dns_answer *a, const struct dns_answer *aaaa)
 {

@@ -151,7 +151,8 @@ intake_scan(struct intake *in, intake_fn *give, void *arg)
 		}
 		closedir(in->dir);
 		in->dir = NULL;
-		/* What was passed by before may have changed. */
+		/* The scan began in the midst of the folder: go on from its
+		 * start, once. */
 		if (from_start)
 			return;
 		from_start = true;

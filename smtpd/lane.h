@@ -176,7 +176,8 @@ void lane_add(struct lane *, struct lane_job *, unsigned width);
 void lane_expect(struct lane *);
 /* The answer to lane_ops.ask; takes "route". Ignored if none is awaited. */
 void lane_answer(struct lane *, struct lane_route *route);
-/* Whom you asked is gone and back: if an answer is awaited, ask anew. */
+/* Whoever lane_ops.ask asks was restarted: an answer still awaited is asked for
+ * again. */
 void lane_ask_again(struct lane *);
 /* Configuration or trust is new: the route is asked anew, no connection is
  * used again. */

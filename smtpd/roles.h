@@ -25,7 +25,7 @@ enum role {
 struct conf;
 struct child;
 
-/* A message of the table, as a role hears it: never the frame's own ones. */
+/* A message of the table, as a role hears it; child.c keeps its own ones. */
 struct heard {
 	int peer; /* the role that sent it */
 	uint32_t instance, type;
@@ -57,10 +57,10 @@ struct role_ops {
 	/* A new configuration is in force: what was kept of the former one
 	 * is about to be freed. New trust, aliases, listeners... follow. */
 	void (*reloaded)(struct child *);
-	/* Finish; call child_exit() when done, within 3.5 s: the queue is
-	 * stopped then, whoever is still busy, and what they would still tell
-	 * it is lost. It has 0.9 s itself. NULL: at once. What is queued for
-	 * peers is sent. */
+	/* Finish, and call child_exit() when done, within 3.5 s: after that
+	 * the queue is stopped, and what others would still tell it is lost.
+	 * The queue itself has 0.9 s. Messages queued for peers are sent
+	 * afterwards. NULL: there is nothing to finish. */
 	void (*stop)(struct child *);
 };
 

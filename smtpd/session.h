@@ -54,7 +54,7 @@ struct session_target {
 	const char *tlsa_base; /* "base" and "also" of struct tls_target */
 	const char *also[TLS_ALSO_MAX];
 	const struct client_auth *auth; /* log in first; NULL: do not */
-	bool wants_proof; /* credentials are meant for it, if not given here */
+	bool wants_proof; /* as if credentials were to go to it: a dry run */
 	const struct tls_session *resume; /* of this very host, address and
 					     verdict context; or NULL */
 	int connect_ms;                   /* patience for the connection */

@@ -23,7 +23,7 @@ parse(struct conf *conf, const char *path, char **text, size_t *len,
 		conf_error(errors, path, 0, "%s", why);
 		return -1;
 	}
-	/* Both, so that one pass tells of every line that is wrong. */
+	/* Check the files even after errors: tell of all that is wrong. */
 	r = conf_parse(conf, path, *text, *len, errors);
 	return conf_check_files(conf, path, errors) == -1 ? -1 : r;
 }

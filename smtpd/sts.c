@@ -61,7 +61,8 @@ on_run(void *arg)
 	run(arg);
 }
 
-/* Carry out actions at the end of the turn, not under the caller's feet. */
+/* Carry out actions at the end of the turn, so that no callback runs within a
+ * call from outside. */
 static void
 wake(struct sts *s)
 {
@@ -100,7 +101,8 @@ hook_trust(void *arg, void *ssl_ctx, const char *host)
 
 /* ---- the two look-ups of a discovery ---- */
 
-/* It is not back yet; others may have asked since the last time. */
+/* The look-up takes long: those who can do with the policy held are answered,
+ * now, and again later for whoever asks meanwhile. */
 static void
 on_slow(void *arg)
 {

@@ -32,8 +32,8 @@ priority_of(const struct discover_action *action)
 	case NOTE_CHANGED:
 		return LOG_PRI_NOTICE;
 	case NOTE_REFUSED:
-		/* Whoever ends a policy leads with this mode, and takes the
-		 * host away (RFC 8461 8.3, 10.2). */
+		/* To end its policy a domain serves one of mode none, and then
+		 * takes the policy host away (RFC 8461 8.3): no warning. */
 		return action->answer.mode == POLICY_NONE ? LOG_PRI_INFO
 							  : LOG_PRI_WARNING;
 	case NOTE_EXPIRED:

@@ -242,7 +242,8 @@ send_queued(void *arg)
 			events |= EV_WRITE;
 		} else if (errno == ENOBUFS || errno == ENOMEM ||
 		    errno == ETOOMANYREFS) {
-			/* The socket is writable all the same. */
+			/* The kernel is short of something, though the socket
+			 * counts as writable: try again by a timer. */
 			ev_timer_set(ipc->ev, &ipc->retry,
 			    ev_now(ipc->ev) + RETRY_MS);
 		} else {

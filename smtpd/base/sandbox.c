@@ -84,7 +84,7 @@ limit_resources(unsigned powers)
 	limit_descriptors();
 	if ((powers & POWER_THREADS) == 0)
 		limit(RLIMIT_NPROC, 0);
-	/* The log may be a regular file, and grows. */
+	/* No file may grow, unless the log is one. */
 	if ((powers & (POWER_FILES | POWER_MEMFD | POWER_ACCEPT)) == 0 &&
 	    fstat(STDERR_FILENO, &st) == 0 && !S_ISREG(st.st_mode))
 		limit(RLIMIT_FSIZE, 0);
@@ -131,7 +131,7 @@ sandbox_enter(const struct sandbox *box)
 		log_die("landlock: %s", strerror(errno));
 	if (SANITIZED != 0)
 		return "system call filter (sanitizer build)";
-	/* Its own system calls would be hit. */
+	/* The filter would hit the system calls of valgrind itself. */
 	if (proc_on_valgrind())
 		return "system call filter (valgrind)";
 	if (sandbox_filter_load(box->powers, box->filter) == -1)

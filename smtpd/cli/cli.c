@@ -90,7 +90,7 @@ static int
 copy_line(void *arg, const char *line, size_t len)
 {
 	(void)arg;
-	/* A reader that went away wants no more. */
+	/* If nobody reads any more, ask for no more. */
 	return fwrite(line, 1, len, stdout) == len && putchar('\n') != EOF ? 0
 									   : -1;
 }
