@@ -149,8 +149,8 @@ void journal_name(uint32_t seq, char name[JOURNAL_NAME_SIZE]);
 
 /*
  * Append a record to the group. Returns 0, or -1 with errno: ENOSPC, EIO...
- * Records of another type than "once" are then kept and written as soon as
- * that is possible: *pos is 0, and -1 is only told.
+ * On -1 a record of type "once" is refused; any other is kept, *pos is 0, and
+ * it is written as soon as that is possible.
  */
 int journal_append(struct journal *, const struct journal_rec *, uint64_t *pos);
 
