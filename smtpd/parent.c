@@ -158,15 +158,19 @@ parent_child_ended(struct parent_child *c)
 
 /* ---- ready ---- */
 
+/* parent_start_all() lays out the children in the order of their roles. */
+static struct parent_child *
+listener(struct parent *p)
+{
+	return &p->children[0];
+}
+
 static void
 give_offline(void *arg, uint64_t number, uid_t owner, int fd)
 {
-	struct parent *p = arg;
 	struct msg_offline m = { .number = number, .uid = owner };
 
-	/* The listener, the first to be laid out; scan_offline() saw that it
-	 * lives. */
-	MSG_SEND(p->children[0].ipc, offline, &m, fd);
+	MSG_SEND(listener(arg)->ipc, offline, &m, fd);
 }
 
 static void
@@ -176,8 +180,8 @@ scan_offline(void *arg)
 
 	if (p->stopping)
 		return;
-	if (p->children[0].ipc != NULL &&
-	    p->children[0].generation == p->generation)
+	if (listener(p)->ipc != NULL &&
+	    listener(p)->generation == p->generation)
 		intake_scan(&p->intake, give_offline, p);
 	ev_timer_set(p->ev, &p->intake_timer, ev_now(p->ev) + INTAKE_MS);
 }

@@ -53,20 +53,14 @@ struct sts {
 	struct sts_stats stats;
 };
 
-static void run(struct sts *);
-
-static void
-on_run(void *arg)
-{
-	run(arg);
-}
+static void run(void *arg);
 
 /* Carry out actions at the end of the turn, so that no callback runs within a
  * call from outside. */
 static void
 wake(struct sts *s)
 {
-	ev_soon(s->ev, &s->task, on_run, s);
+	ev_soon(s->ev, &s->task, run, s);
 }
 
 /* ---- what a fetch wants of us ---- */
@@ -331,8 +325,9 @@ begin_flush(struct sts *s)
 }
 
 static void
-run(struct sts *s)
+run(void *arg)
 {
+	struct sts *s = arg;
 	struct discover_action a;
 
 	while (discover_next(s->discover, &a, time(NULL))) {
