@@ -211,8 +211,7 @@ struct spool_job {
  * returns  1; 0: none; -1 with errno: one could not be read; call again
  */
 int spool_next(struct spool *, int64_t now_ms, bool proven, struct spool_job *);
-/* Jobs under way, and of them those to destinations not known to work. */
-size_t spool_jobs(const struct spool *);
+/* Jobs under way to destinations that are not known to work. */
 size_t spool_jobs_unproven(const struct spool *);
 
 /* 0, or -1: no such job (by its number) or recipient, or it had its result. */

@@ -88,12 +88,6 @@ jobs_free(struct spool *sp)
 }
 
 size_t
-spool_jobs(const struct spool *sp)
-{
-	return sp->job_count;
-}
-
-size_t
 spool_jobs_unproven(const struct spool *sp)
 {
 	return sp->job_unproven;
