@@ -330,12 +330,18 @@ by_total(const void *a, const void *b)
 static void
 write_rows(struct list *l)
 {
-	const struct jread *first = l->objects[0]->first, *m;
+	const struct jread *first = l->objects[0]->first, *m, *at;
 
 	for (size_t i = 0; i < l->object_count; i++) {
 		m = first;
-		for (size_t k = 0; k < l->count; k++, m = m->next)
-			add_cell(l, jread_get(l->objects[i], m->key));
+		at = l->objects[i]->first;
+		for (size_t k = 0; k < l->count; k++, m = m->next) {
+			/* Keys mostly come in the same order. */
+			if (at == NULL || strcmp(at->key, m->key) != 0)
+				at = jread_get(l->objects[i], m->key);
+			add_cell(l, at);
+			at = at != NULL ? at->next : NULL;
+		}
 		table_row(l->table, NULL);
 	}
 }
