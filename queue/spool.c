@@ -10,6 +10,8 @@
 #include "queue/crc.h"
 #include "queue/spool_state.h"
 
+#define FORETELL_JOBS 2 /* under way: more than that is load */
+
 void
 spool_tell(struct spool *sp, const char *fmt, ...)
 {
@@ -329,6 +331,9 @@ spool_foretell(struct spool *sp, uint64_t id, int64_t now_ms)
 	const struct message *m;
 	const struct dest *dest;
 
+	/* Under load sessions are open, and time is better spent. */
+	if (sp->job_count - sp->job_unproven >= FORETELL_JOBS)
+		return NULL;
 	m = index_find(&sp->index, id);
 	if (m == NULL || (m->flags & MESSAGE_PENDING) == 0)
 		return NULL;

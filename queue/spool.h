@@ -146,7 +146,7 @@ int spool_append(struct spool *, const struct envelope *env, int body,
 /*
  * Where a message that is not yet durable will go as soon as it is: the
  * destination of its first recipient, borrowed. NULL: nowhere at once, or
- * others are under way there.
+ * others are under way there, or many elsewhere.
  */
 const char *spool_foretell(struct spool *, uint64_t id, int64_t now_ms);
 
