@@ -164,12 +164,13 @@ install: all
 	$(SAY) "" "sealpostd and sealpost are in $(I)/sbin,"
 	$(SAY) "" "the configuration in $(DESTDIR)$(SYSCONFDIR)/sealpost."
 
-# The daemon's users, and the folder that mail may wait in before its start.
+# The daemon's users, and the folders that must be there before its start.
 users:
 	$(Q)for u in _sealpost _sealpostq; do \
 	    getent passwd $$u >/dev/null || useradd --system --user-group \
 	    --no-create-home --home-dir /nonexistent \
 	    --shell /usr/sbin/nologin $$u || exit 1; done
+	$(Q)mkdir -p $(RUNDIR)
 	$(Q)install -d -m 711 $(LOCALSTATEDIR)/spool/sealpost
 	$(Q)install -d -m 1733 $(LOCALSTATEDIR)/spool/sealpost/offline
 
