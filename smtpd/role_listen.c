@@ -9,6 +9,7 @@
 
 #include "smtpd/alias_take.h"
 #include "smtpd/base/log.h"
+#include "smtpd/base/sandbox.h"
 #include "smtpd/caller.h"
 #include "smtpd/conf.h"
 #include "smtpd/guest.h"
@@ -16,10 +17,12 @@
 
 #define LISTENERS_MAX (CONF_LISTEN_MAX + 1) /* and the Unix socket */
 #define GUESTS_MAX 1000                     /* at once */
-#define LOCALS_KEPT 100                     /* of these: for the Unix socket */
-#define STRANGERS_MAX 500                   /* of these: who may not relay */
+#define LOCALS_KEPT(n) ((n) / 10)           /* of n: for the Unix socket */
+#define STRANGERS_MAX(n) ((n) / 2)          /* of n: who may not relay */
 #define GUESTS_PER_STRANGER 50              /* at once from one address */
-#define GUESTS_PER_CLIENT 500               /* the same, of who may relay */
+#define GUESTS_PER_CLIENT(n) ((n) / 2)      /* of n: of who may relay */
+#define DESCRIPTORS_KEPT 64                 /* for all but guests */
+#define DESCRIPTORS_EACH 2                  /* of a guest: socket and body */
 #define ACCEPTS_MAX 32                      /* in one turn */
 #define PAUSE_MS 1000                       /* when descriptors run out */
 #define SECOND_MS 1000
@@ -40,6 +43,7 @@ static struct listen {
 	struct ev_timer second;
 	struct ev_timer stop;
 	int64_t stop_by;
+	size_t most; /* guests at once */
 } role;
 
 /* ---- accepting ---- */
@@ -57,7 +61,7 @@ is_crowd(const struct sockaddr *peer)
 	const struct guest *g;
 	unsigned same = 0, all = 0;
 
-	if (may_relay && role.door.count < GUESTS_PER_CLIENT)
+	if (may_relay && role.door.count < GUESTS_PER_CLIENT(role.most))
 		return false;
 	TAILQ_FOREACH(g, &role.door.guests, entry) {
 		if (g->is_local || g->may_relay != may_relay)
@@ -67,8 +71,8 @@ is_crowd(const struct sockaddr *peer)
 			same++;
 	}
 	if (may_relay)
-		return same >= GUESTS_PER_CLIENT;
-	return same >= GUESTS_PER_STRANGER || all >= STRANGERS_MAX;
+		return same >= GUESTS_PER_CLIENT(role.most);
+	return same >= GUESTS_PER_STRANGER || all >= STRANGERS_MAX(role.most);
 }
 
 static void
@@ -76,7 +80,8 @@ receive(const struct listener *l, int fd, const struct sockaddr *peer)
 {
 	if (role.door.is_stopping)
 		guest_turn_away(&role.door, fd, "421 4.3.2 shutting down\r\n");
-	else if (role.door.count >= GUESTS_MAX - (l->is_unix ? 0 : LOCALS_KEPT))
+	else if (role.door.count >=
+	    role.most - (l->is_unix ? 0 : LOCALS_KEPT(role.most)))
 		guest_turn_away(&role.door, fd,
 		    "421 4.7.0 too many sessions, try again\r\n");
 	else if (l->is_unix)
@@ -297,8 +302,15 @@ stop(struct child *c)
 static void
 prepare(struct child *c)
 {
+	unsigned most;
+
 	(void)c;
 	role.door.admins = caller_admins();
+	most = sandbox_descriptors();
+	most = most > DESCRIPTORS_KEPT
+	    ? (most - DESCRIPTORS_KEPT) / DESCRIPTORS_EACH
+	    : 1;
+	role.most = most < GUESTS_MAX ? most : GUESTS_MAX;
 }
 
 static void

@@ -5,7 +5,6 @@
  */
 
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "smtpd/base/log.h"
+#include "smtpd/base/sandbox.h"
 #include "smtpd/child.h"
 #include "smtpd/folders.h"
 #include "smtpd/parent.h"
@@ -185,18 +185,6 @@ prepare(struct parent *p)
 	intake_init(&p->intake, offline);
 }
 
-/* Descriptors pass through here to children: as many as the system has. */
-static void
-raise_limit(void)
-{
-	struct rlimit rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
-		return;
-	rl.rlim_cur = rl.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &rl);
-}
-
 static void
 open_log(struct parent *p)
 {
@@ -248,7 +236,8 @@ main(int argc, char **argv)
 	if (chdir("/") == -1)
 		refuse("no root folder");
 	prepare(p);
-	raise_limit();
+	/* They pass through here to the children. */
+	(void)sandbox_descriptors();
 	status = parent_run(p);
 	sockets_clear(&p->sockets);
 	(void)unlink(SOCKETS_UNIX);

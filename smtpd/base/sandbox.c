@@ -62,17 +62,18 @@ limit(int resource, rlim_t value)
 		log_die("cannot set limit %d: %s", resource, strerror(errno));
 }
 
-/* As many descriptors as asked for, or as the system has for us. */
-static void
-limit_descriptors(void)
+unsigned
+sandbox_descriptors(void)
 {
 	struct rlimit rl = { DESCRIPTORS, DESCRIPTORS };
 
-	if (setrlimit(RLIMIT_NOFILE, &rl) == 0 ||
-	    getrlimit(RLIMIT_NOFILE, &rl) == -1)
-		return;
+	if (setrlimit(RLIMIT_NOFILE, &rl) == 0)
+		return DESCRIPTORS;
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
+		return 0;
 	rl.rlim_cur = rl.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &rl);
+	return rl.rlim_max < DESCRIPTORS ? (unsigned)rl.rlim_max : DESCRIPTORS;
 }
 
 static void
@@ -81,7 +82,7 @@ limit_resources(unsigned powers)
 	struct stat st;
 
 	limit(RLIMIT_CORE, 0);
-	limit_descriptors();
+	(void)sandbox_descriptors();
 	if ((powers & POWER_THREADS) == 0)
 		limit(RLIMIT_NPROC, 0);
 	/* No file may grow, unless the log is one. */

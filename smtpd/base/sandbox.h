@@ -49,6 +49,12 @@ int sandbox_user(const char *name, uid_t *uid, gid_t *gid);
  */
 const char *sandbox_enter(const struct sandbox *);
 
+/*
+ * Raise the limit of descriptors as far as the system lets us, but not beyond
+ * what we ever need. Returns how many there may be.
+ */
+unsigned sandbox_descriptors(void);
+
 /* ---- the parts, for sandbox_enter() ---- */
 
 /*

@@ -1,7 +1,9 @@
 """What others push at us has an end: memory, sessions, time (section 9)."""
 
+import collections
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -135,6 +137,37 @@ def _(lab):
     for sock in socks:
         sock.close()
     wait_until("room", lambda: talk(b"QUIT\r\n")[:3] == b"220")
+    wait_empty()
+
+
+@case("few descriptors: as many sessions as they are enough for, others 421")
+def _(lab):
+    listener = lab.sealpostd.pids("listen")[0]
+    resource.prlimit(lab.sealpostd.process.pid, resource.RLIMIT_NOFILE,
+                     (200, 200))
+    os.kill(listener, signal.SIGKILL)
+    wait_until("another listener",
+               lambda: listener not in lab.sealpostd.pids("listen"))
+    wait_until("it answers", lambda: talk(b"QUIT\r\n")[:3] == b"220")
+    socks = []
+    said = collections.Counter()
+    for _ in range(250):
+        sock = socket.create_connection(("127.0.0.1", 25), 10)
+        socks.append(sock)
+        said[sock.recv(3)] += 1
+        if said[b"421"] == 0:  # with a body each
+            sock.sendall(TO + b"DATA\r\n\r\n")
+    true(set(said) <= {b"220", b"421"}, said)
+    taken = 0
+    for sock in socks[:said[b"220"]]:
+        sock.sendall(b"x\r\n.\r\nQUIT\r\n")
+        answer = b""
+        while b"\n221 " not in answer:
+            answer += sock.recv(1000) or b"\n221 "
+        taken += b"\n250 2.0.0 " in answer.split(b"\n354")[-1]
+    equal(taken, said[b"220"], "messages taken")
+    for sock in socks:
+        sock.close()
     wait_empty()
 
 
