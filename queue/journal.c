@@ -9,8 +9,8 @@
 #include "queue/crc.h"
 #include "queue/journal_state.h"
 
-#define BUF_MAX (1U << 20) /* bytes gathered before they are written out */
-#define RESERVE 16 /* one part in so many of a segment is kept for results */
+#define BUF_MAX (1U << 20)  /* bytes gathered before they are written out */
+#define LITTLE (128U << 10) /* bytes: room for results where there is no more */
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
     "the format on disk is little-endian");
@@ -83,9 +83,8 @@ give_up_segment(struct journal *j, struct segment *seg)
 	seg->syncing = false;
 }
 
-/* Nothing can be accepted, for this reason. Keeps errno. */
-static void
-set_trouble(struct journal *j, int error)
+void
+journal_trouble(struct journal *j, int error)
 {
 	j->error = error;
 	j->error_seq = j->current != NULL ? j->current->seq : j->last_seq;
@@ -104,7 +103,7 @@ journal_fail(struct journal *j, int error)
 	j->current = NULL;
 	j->buf.len = 0;
 	j->index.len = 0;
-	set_trouble(j, error);
+	journal_trouble(j, error);
 	j->redo_left = j->redo_start;
 	j->sync_lost = j->syncing;
 	j->hooks.failed(j->hooks.arg, error);
@@ -120,7 +119,7 @@ check_size(const struct journal *j, const struct journal_rec *rec)
 
 	len = (uint64_t)rec->brief_len + rec->text_len + rec->body_len;
 	most = j->segment;
-	if (rec->type == j->once)
+	if (segment_spares(j, rec))
 		most -= most / RESERVE;
 	most -= sizeof(struct seg_head) +
 	    JOURNAL_VOIDS * (sizeof(struct rec_head) + sizeof(struct rec_void));
@@ -130,26 +129,20 @@ check_size(const struct journal *j, const struct journal_rec *rec)
 	return -1;
 }
 
-static bool
-has_room(const struct journal *j, uint32_t type, uint32_t size)
-{
-	uint32_t limit;
-
-	limit = j->current->room;
-	if (type == j->once)
-		limit -= limit / RESERVE;
-	return size <= limit && j->current->end <= limit - size;
-}
-
 /* Make sure that "size" bytes fit in the current segment. */
 static int
-make_room(struct journal *j, uint32_t type, uint32_t size)
+make_room(struct journal *j, const struct journal_rec *rec, uint32_t size)
 {
-	if (j->current != NULL && has_room(j, type, size))
+	uint32_t least;
+
+	if (j->current != NULL && segment_has_room(j, rec, size))
 		return j->buf.len > BUF_MAX ? segment_flush(j) : 0;
-	if (segment_begin(j) == -1)
+	least = segment_least(j);
+	if (!segment_spares(j, rec) && size < least && LITTLE < least - size)
+		least = size + LITTLE;
+	if (segment_begin(j, least) == -1)
 		return -1;
-	if (has_room(j, type, size))
+	if (segment_has_room(j, rec, size))
 		return 0;
 	errno = ENOSPC; /* the disk had no more for it */
 	return -1;
@@ -286,11 +279,11 @@ keep_redo(struct journal *j, const struct journal_rec *rec, uint64_t pos)
 static int
 write_result(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 {
-	if (make_room(j, rec->type,
-		record_size(rec->brief_len + rec->text_len)) == 0 &&
+	if (make_room(j, rec, record_size(rec->brief_len + rec->text_len)) ==
+		0 &&
 	    put_record(j, rec, pos) == 0)
 		return 0;
-	set_trouble(j, errno);
+	journal_trouble(j, errno);
 	return -1;
 }
 
@@ -360,9 +353,9 @@ write_redo(struct journal *j)
 static int
 revive(struct journal *j)
 {
-	if ((j->current == NULL || !has_unwritten(j)) &&
-	    segment_begin(j) == -1) {
-		set_trouble(j, errno);
+	if ((!has_unwritten(j) || (j->held && j->current == NULL)) &&
+	    segment_begin(j, segment_least(j)) == -1) {
+		journal_trouble(j, errno);
 		return -1;
 	}
 	return write_redo(j);
@@ -398,13 +391,29 @@ journal_append(struct journal *j, const struct journal_rec *rec, uint64_t *pos)
 	size = record_size(rec->brief_len + rec->text_len + rec->body_len);
 	/* Until the trouble is over, small messages are refused as well as
 	 * large ones. */
-	if (must_revive(j) && revive(j) == -1)
+	if (must_revive(j) && revive(j) == -1 && !rec->urgent)
 		return -1;
-	if (make_room(j, rec->type, size) == -1) {
-		set_trouble(j, errno);
+	if (make_room(j, rec, size) == -1) {
+		journal_trouble(j, errno);
 		return -1;
 	}
 	return put_record(j, rec, pos);
+}
+
+int
+journal_prepare(struct journal *j, uint32_t size)
+{
+	struct journal_rec rec;
+
+	memset(&rec, 0, sizeof rec);
+	rec.type = j->once;
+	rec.body_len = size;
+	if (check_size(j, &rec) == -1 || (must_revive(j) && revive(j) == -1))
+		return -1;
+	if (make_room(j, &rec, record_size(size)) == 0)
+		return 0;
+	journal_trouble(j, errno);
+	return -1;
 }
 
 /* ---- group commit ---- */

@@ -101,6 +101,7 @@ struct segment {
 	bool sick;  /* writing or syncing it failed: not to be used again */
 	bool stale; /* holds copies of messages that live elsewhere */
 	bool kept;  /* could not be read or compacted: not again */
+	bool tight; /* ... for want of room: not until there is some */
 };
 
 struct journal_hooks {
@@ -127,6 +128,7 @@ struct journal_rec {
 	const void *body; /* NULL: to be read from ... */
 	int body_fd;      /* ... here: body_len bytes from offset 0 */
 	uint32_t body_len;
+	bool urgent; /* of type "once", and may take the room of results */
 };
 
 struct journal;
@@ -153,6 +155,12 @@ void journal_name(uint32_t seq, char name[JOURNAL_NAME_SIZE]);
  * it is written as soon as that is possible.
  */
 int journal_append(struct journal *, const struct journal_rec *, uint64_t *pos);
+
+/* Is there room for a record of type "once" that is not urgent? 0, or -1 with
+ * errno. */
+int journal_prepare(struct journal *, uint32_t size);
+/* Bytes that an urgent one, or a result, finds without more of the disk. */
+uint32_t journal_room(const struct journal *);
 
 /* Records of other types than "once" are not to be written before this is
  * called off: one of that type is to go first, and could not be appended. */

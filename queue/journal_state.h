@@ -10,6 +10,7 @@
 
 #define JOURNAL_VOIDS 16 /* failed groups whose segments still exist */
 #define JOURNAL_SPARES 4 /* recycled files kept */
+#define RESERVE 16 /* one part in so many of a segment is kept for results */
 
 struct bytes {
 	char *mem;
@@ -66,18 +67,27 @@ struct journal {
 /* Room for "more" bytes behind the end. -1: no memory. */
 int bytes_reserve(struct bytes *, size_t more);
 
-/* Make the next segment the current one; the old one is sealed. -1, errno:
- * nothing has changed, or the group was given up. */
-int segment_begin(struct journal *);
+/* Make the next segment the current one, of "least" bytes or more; the old one
+ * is sealed. -1, errno: nothing has changed, or the group was given up. */
+int segment_begin(struct journal *, uint32_t least);
+/* A smaller one is for results alone, and trouble as long as it is there. */
+uint32_t segment_least(const struct journal *);
 /* Write the index (which grows by the tail) behind the records of "seg" and
  * cut the file there. A segment without one costs a restart time, no more. */
 int segment_seal(struct journal *, struct segment *seg, struct bytes *index);
+/* Does such a record leave room for results? */
+bool segment_spares(const struct journal *, const struct journal_rec *);
+/* Does a record of "size" bytes fit in the current one? */
+bool segment_has_room(const struct journal *, const struct journal_rec *,
+    uint32_t size);
 /* Its deletion is durable: its file may be used again. */
 void segment_reuse(struct journal *, const struct segment *);
 /* Write the buffer out; -1: the group was given up. */
 int segment_flush(struct journal *);
 /* Give the group up. Keeps errno. */
 void journal_fail(struct journal *, int error);
+/* Nothing can be accepted, for this reason. Keeps errno. */
+void journal_trouble(struct journal *, int error);
 
 /* All "len" bytes at "off"; -1 with errno, EBADMSG at the end of the file. */
 int segment_read(const struct segment *, void *to, size_t len, uint32_t off);

@@ -12,7 +12,7 @@
 #include "queue/crc.h"
 #include "queue/journal_state.h"
 
-#define SMALL 16 /* one part in so many of a segment */
+#define PART 16 /* of a segment: the least for messages */
 
 int
 bytes_reserve(struct bytes *bytes, size_t more)
@@ -84,10 +84,27 @@ discard_file(struct journal *j, uint32_t seq, int fd)
 	errno = error;
 }
 
+/* As much as there is, but not less than "least" bytes; 0: not that much. */
+static uint32_t
+take_space(struct journal *j, int fd, uint32_t least)
+{
+	uint32_t room;
+
+	/* ext4 keeps what it had found before it failed: all the space that
+	 * others have left. */
+	for (room = j->segment;
+	     j->disk->fallocate(j->disk->arg, fd, room) == -1;
+	     room = room / PART > least ? room / PART : least)
+		if (errno != ENOSPC || room <= least ||
+		    j->disk->ftruncate(j->disk->arg, fd, 0) == -1)
+			return 0;
+	return room;
+}
+
 /* A file for segment "seq": a recycled one, whose blocks are already written
  * and hence cheaper to sync, or a new one. */
 static int
-open_file(struct journal *j, uint32_t seq, uint32_t *room)
+open_file(struct journal *j, uint32_t seq, uint32_t least, uint32_t *room)
 {
 	char name[JOURNAL_NAME_SIZE], spare[JOURNAL_NAME_SIZE];
 	int fd, flags;
@@ -102,14 +119,8 @@ open_file(struct journal *j, uint32_t seq, uint32_t *room)
 	fd = j->disk->openat(j->disk->arg, j->dirfd, name, flags);
 	if (fd == -1)
 		return -1;
-	/* On a disk that is nearly full make a smaller one. Truncate first: an
-	 * fallocate(2) that fails on ext4 keeps the space it had found. */
-	*room = j->segment;
-	if (j->disk->fallocate(j->disk->arg, fd, *room) == 0)
-		return fd;
-	*room = j->segment / SMALL;
-	if (errno == ENOSPC && j->disk->ftruncate(j->disk->arg, fd, 0) == 0 &&
-	    j->disk->fallocate(j->disk->arg, fd, *room) == 0)
+	*room = take_space(j, fd, least);
+	if (*room != 0)
 		return fd;
 	discard_file(j, seq, fd);
 	return -1;
@@ -257,15 +268,21 @@ start_current(struct journal *j, struct segment *seg)
 	return 0;
 }
 
+uint32_t
+segment_least(const struct journal *j)
+{
+	return j->segment / PART;
+}
+
 int
-segment_begin(struct journal *j)
+segment_begin(struct journal *j, uint32_t least)
 {
 	struct segment *seg;
 	uint32_t seq, room;
 	int fd;
 
 	seq = ++j->last_seq; /* the name is used up, whatever follows */
-	fd = open_file(j, seq, &room);
+	fd = open_file(j, seq, least, &room);
 	if (fd == -1)
 		return -1;
 	if (j->current != NULL && seal(j) == -1) {
@@ -279,7 +296,37 @@ segment_begin(struct journal *j)
 		return -1;
 	}
 	seg->room = room;
-	return start_current(j, seg);
+	if (start_current(j, seg) == -1)
+		return -1;
+	if (room < segment_least(j))
+		journal_trouble(j, ENOSPC);
+	return 0;
+}
+
+bool
+segment_spares(const struct journal *j, const struct journal_rec *rec)
+{
+	return rec->type == j->once && !rec->urgent;
+}
+
+bool
+segment_has_room(const struct journal *j, const struct journal_rec *rec,
+    uint32_t size)
+{
+	uint32_t limit;
+
+	limit = j->current->room;
+	if (segment_spares(j, rec))
+		limit = limit < segment_least(j) ? 0 : limit - limit / RESERVE;
+	return size <= limit && j->current->end <= limit - size;
+}
+
+uint32_t
+journal_room(const struct journal *j)
+{
+	if (j->current == NULL || j->current->end >= j->current->room)
+		return 0;
+	return j->current->room - j->current->end;
 }
 
 void
@@ -316,7 +363,7 @@ journal_delete(struct journal *j, struct segment *seg)
 
 	journal_name(seg->seq, name);
 	spare_name(seg->seq, spare);
-	if (!seg->sick && j->spare_count < JOURNAL_SPARES &&
+	if (!seg->sick && j->error == 0 && j->spare_count < JOURNAL_SPARES &&
 	    fstat(seg->fd, &st) == 0 &&
 	    st.st_size >= (int64_t)j->segment / 4 * 3 &&
 	    j->disk->renameat(j->disk->arg, j->dirfd, name, spare) == 0)

@@ -192,6 +192,7 @@ append_pending(struct spool *sp, struct pending *p, int body)
 		return -1;
 	}
 	rec.body_len = body == -1 ? 0 : (uint32_t)p->m->size;
+	rec.urgent = p->is_report;
 	if (journal_append(sp->journal, &rec, &p->m->where) == -1)
 		return -1;
 	p->m->record_size = (uint32_t)sizeof(struct rec_head) + rec.brief_len +

@@ -273,7 +273,7 @@ choose(const struct spool *sp)
 		live += seg->live_bytes;
 		if (seg->dead || seg->dirty || seg->syncing || seg->kept ||
 		    journal_is_current(sp->journal, seg) ||
-		    (failing && seg->live > 0))
+		    (failing && (seg->live > 0 || seg->tight)))
 			continue;
 		if (seg->stale)
 			return seg;
@@ -288,12 +288,41 @@ choose(const struct spool *sp)
 	return best;
 }
 
+static bool
+awaits_report(const struct spool *sp)
+{
+	const struct pending *p;
+
+	TAILQ_FOREACH(p, &sp->pending, link)
+		if (p->is_report)
+			return true;
+	return false;
+}
+
+/*
+ * Until when has the segment to stay, now that what counts was written anew?
+ * If nothing did, and no report waits that tells of it: no longer. On a disk
+ * that has no room even for `done`, this makes some.
+ */
+static uint64_t
+outlived(const struct spool *sp, const struct move *mv, uint64_t before)
+{
+	uint64_t mark;
+
+	mark = journal_mark(sp->journal);
+	if (journal_error(sp->journal) != 0 && mark == before && !mv->copies &&
+	    !awaits_report(sp))
+		return 0;
+	return mark;
+}
+
 bool
 spool_tidy(struct spool *sp, int64_t now_ms)
 {
 	struct compaction *c;
 	struct segment *seg;
 	struct move mv;
+	uint64_t before;
 
 	sp->now_ms = now_ms;
 	c = &sp->compact;
@@ -308,6 +337,7 @@ spool_tidy(struct spool *sp, int64_t now_ms)
 	mv.failed = false;
 	c->seq = seg->seq;
 	c->lost = false;
+	before = journal_mark(sp->journal);
 	if (journal_replay(sp->journal, seg, move_record, &mv) == -1 ||
 	    mv.failed || c->lost || seg->live > 0) {
 		/* Not all could be copied. What was, lives in its new place;
@@ -317,7 +347,12 @@ spool_tidy(struct spool *sp, int64_t now_ms)
 		seg->kept = !c->lost && journal_error(sp->journal) == 0;
 		c->seq = 0;
 	}
-	c->mark = journal_mark(sp->journal);
+	c->mark = outlived(sp, &mv, before);
+	/* No sync is in sight that this one could wait for; others may go. */
+	if (c->mark != 0 && journal_backlog(sp->journal) > 0 && c->count == 0) {
+		seg->tight = true;
+		c->seq = 0;
+	}
 	compact_synced(sp);
 	return c->seq == 0 && c->count == 0;
 }

@@ -358,6 +358,8 @@ obey(struct spool *sp, struct job *job, struct rcpt *r,
 	enum rcpt_event order;
 
 	order = (enum rcpt_event)r->order;
+	if (order == EVENT_BOUNCED && !spool_can_tell(sp, &job->env, r->number))
+		return false;
 	r->order = EVENT_NONE;
 	if (order == EVENT_HOLD) {
 		index_move(&sp->index, r, RCPT_HELD, 0, false);
@@ -432,7 +434,8 @@ apply_result(struct spool *sp, struct job *job, struct rcpt *r,
 			spool_note_rcpt(sp, r, RCPT_DONE, 0, attempt);
 	} else if (event == EVENT_BOUNCED) {
 		bounce_rcpt(sp, job, r, event, attempt);
-	} else if ((r->flags & RCPT_FINAL) != 0) {
+	} else if ((r->flags & RCPT_FINAL) != 0 &&
+	    spool_can_tell(sp, &job->env, r->number)) {
 		expired = *attempt;
 		spool_run_out(&expired.result, detail);
 		bounce_rcpt(sp, job, r, EVENT_EXPIRED, &expired);
@@ -470,6 +473,8 @@ spool_result(struct spool *sp, uint64_t number, uint32_t rcpt,
 	attempt.result = *result;
 	event = outcome_event(result->outcome, result->scope);
 	judge_dest(sp, job, event, result);
+	if (event == EVENT_BOUNCED && !spool_can_tell(sp, &job->env, rcpt))
+		event = EVENT_FAILED_RCPT;
 	apply_result(sp, job, r, event, &attempt);
 	return 0;
 }

@@ -10,6 +10,8 @@
 #include "queue/spool_state.h"
 
 #define CONTENT_MOST 262144 /* bytes of an original that go along */
+#define OVERHEAD 2048       /* bytes of a report's record besides its text */
+#define TIGHT 65536         /* bytes that a report without content may take */
 #define REPORT_MOST 1048576 /* bytes of a report that is written anew */
 #define REPORT_CLIENT "report"
 #define DSN_NEEDS_8BIT "5.6.3" /* RFC 3463: conversion required */
@@ -136,6 +138,15 @@ has_eight_bit(const char *bytes, size_t len)
 
 /* ---- the report ---- */
 
+bool
+spool_can_tell(const struct spool *sp, const struct envelope *env,
+    uint32_t rcpt)
+{
+	return journal_error(sp->journal) == 0 ||
+	    journal_room(sp->journal) >= TIGHT ||
+	    !dsn_wanted(REPORT_BOUNCE, env->sender, &env->rcpts[rcpt]);
+}
+
 static int
 add_to(void *arg, const char *address)
 {
@@ -196,30 +207,52 @@ queue_report(struct spool *sp, struct message *m, struct envelope *env,
 	sp->hooks.reported(sp->hooks.arg, draft->kind, m->id, env);
 }
 
+/* draft->text is to be freed; NULL: no memory. */
+static void
+write_draft(struct draft *draft, struct dsn *d)
+{
+	FILE *to;
+
+	d->eight_bit = has_eight_bit(d->content,
+	    d->full ? d->content_len
+		    : dsn_header_len(d->content, d->content_len));
+	free(draft->text);
+	draft->text = NULL;
+	to = open_memstream(&draft->text, &draft->len);
+	if (to == NULL)
+		return;
+	dsn_write(to, d);
+	if (fclose(to) == 0)
+		return;
+	free(draft->text);
+	draft->text = NULL;
+}
+
 static void
 compose(struct spool *sp, struct message *m, struct dsn *d)
 {
 	struct draft draft = { .kind = d->kind };
 	struct envelope env;
 	char *content;
-	FILE *to;
 
 	content = read_content(sp, m, CONTENT_MOST, &d->content_len);
 	d->content = content == NULL ? "" : content;
 	/* RET applies to failures only (RFC 3461 4.3). */
 	d->full = d->kind == REPORT_BOUNCE && d->content_len == m->size &&
 	    (d->env->flags & ENVELOPE_RET_HDRS) == 0;
-	d->eight_bit = has_eight_bit(d->content,
-	    d->full ? d->content_len
-		    : dsn_header_len(d->content, d->content_len));
+	write_draft(&draft, d);
+	/* The room that is left on a full disk is for results. */
+	if (draft.text != NULL && d->full &&
+	    journal_prepare(sp->journal, (uint32_t)draft.len + OVERHEAD) ==
+		-1) {
+		d->full = false;
+		write_draft(&draft, d);
+	}
 	envelope_init(&env);
 	env.id = d->id;
-	to = open_memstream(&draft.text, &draft.len);
-	if (to != NULL) {
+	if (draft.text != NULL) {
 		address_report(sp, &env, d->env->sender);
-		dsn_write(to, d);
-		if (fclose(to) == 0)
-			queue_report(sp, m, &env, &draft);
+		queue_report(sp, m, &env, &draft);
 	}
 	envelope_clear(&env);
 	free(draft.text);

@@ -176,6 +176,8 @@ void jobs_free(struct spool *);
 int64_t spool_latest(const struct spool *);
 /* When is this message to be looked at? */
 void spool_arm(struct spool *, struct message *);
+/* ... in a minute. */
+void spool_look_again(struct spool *, struct message *);
 
 /* Give it up: an attempt of the past, or none, says why. */
 void spool_expire(struct spool *, const struct envelope *, struct rcpt *,
@@ -199,6 +201,10 @@ void spool_untried(struct spool_attempt *);
 void spool_give_up(struct spool_result *last, char detail[SPOOL_DETAIL_SIZE]);
 void spool_run_out(struct spool_result *last, char detail[SPOOL_DETAIL_SIZE]);
 void free_told(struct told_list *);
+/* Could the sender be told now that the recipient is given up? On a full disk
+ * reports would pile up in memory, and results wait for them. */
+bool spool_can_tell(const struct spool *, const struct envelope *,
+    uint32_t rcpt);
 /* Write the reports, one of each kind. */
 void spool_report(struct spool *, struct message *, const struct envelope *,
     struct told_list *);
@@ -213,7 +219,8 @@ bool spool_keep(void *arg, const struct seg_entry *, const void *brief,
 
 /* ---- spool_view.c ---- */
 
-/* Carry out what was ordered, and not done, before the restart. */
+/* Carry out what was ordered and not done: before a restart, or for want of
+ * room for a report. The message may be gone then. */
 void spool_catch_up(struct spool *, struct message *);
 
 /* Attempts of a recipient as text, oldest first, to free(3); NULL: none. */

@@ -6,7 +6,7 @@
 
 #include "queue/spool_state.h"
 
-#define LOOK_AGAIN_MS 60000 /* at what is under way, or held */
+#define LOOK_AGAIN_MS 60000 /* at what is under way, held, or not told of */
 #define FINAL_MS 600000     /* the last attempt must begin by then */
 #define BACK_MS 60000       /* the clock was set back, not corrected */
 #define TICK_MOST 20000     /* timers served in one call */
@@ -69,6 +69,13 @@ spool_arm(struct spool *sp, struct message *m)
 	if (warn < at)
 		at = warn;
 	wheel_set(&sp->index.message_wheel, &m->timer, at);
+}
+
+void
+spool_look_again(struct spool *sp, struct message *m)
+{
+	wheel_set(&sp->index.message_wheel, &m->timer,
+	    sp->now_ms + LOOK_AGAIN_MS);
 }
 
 /* ---- expiry ---- */
@@ -260,20 +267,22 @@ message_due(struct spool *sp, struct message *m)
 	bool tls;
 	uint16_t i;
 
+	id = m->id;
+	spool_catch_up(sp, m);
+	m = index_find(&sp->index, id);
+	if (m == NULL)
+		return;
 	/* Reports would pile up in memory. */
 	if (journal_error(sp->journal) != 0) {
-		wheel_set(&sp->index.message_wheel, &m->timer,
-		    sp->now_ms + LOOK_AGAIN_MS);
+		spool_look_again(sp, m);
 		return;
 	}
-	id = m->id;
 	expires = retry_expires_ms(arrived_ms(m), sp->conf.expire_ms);
 	if (expires <= sp->now_ms) {
 		expire_message(sp, m);
 		m = index_find(&sp->index, id);
 		if (m != NULL)
-			wheel_set(&sp->index.message_wheel, &m->timer,
-			    sp->now_ms + LOOK_AGAIN_MS);
+			spool_look_again(sp, m);
 		return;
 	}
 	for (tls = false, i = 0; i < m->count && !tls; i++)
@@ -281,8 +290,7 @@ message_due(struct spool *sp, struct message *m)
 	if (warns_ms(sp, m, tls) > sp->now_ms || warn_message(sp, m))
 		spool_arm(sp, m);
 	else
-		wheel_set(&sp->index.message_wheel, &m->timer,
-		    sp->now_ms + LOOK_AGAIN_MS);
+		spool_look_again(sp, m);
 }
 
 /* ---- the clock ---- */

@@ -338,7 +338,16 @@ order_rcpt(struct spool *sp, enum spool_act act, struct message *m,
 	index_settle(&sp->index, dest, sp->now_ms);
 }
 
-/* It is carried out with the result; or by a restart that comes first. */
+/* Under way, or no report can be written. */
+static bool
+must_wait(const struct spool *sp, enum spool_act act, const struct rcpt *r)
+{
+	return r->state == RCPT_SENDING ||
+	    (act == ACT_BOUNCE && !spool_can_tell(sp, &sp->view, r->number));
+}
+
+/* It is carried out with the result; or by a restart that comes first; or
+ * when there is room. */
 static void
 order_later(struct spool *sp, enum spool_act act, struct rcpt *r)
 {
@@ -352,6 +361,8 @@ order_later(struct spool *sp, enum spool_act act, struct rcpt *r)
 		return;
 	r->order = orders[act];
 	spool_note_rcpt(sp, r, spool_standing(r), 0, NULL);
+	if (r->state != RCPT_SENDING)
+		spool_look_again(sp, index_owner(r));
 }
 
 /* The rest of what an order asks for a message. */
@@ -382,7 +393,9 @@ spool_catch_up(struct spool *sp, struct message *m)
 	TAILQ_INIT(&told);
 	for (i = 0; i < m->count; i++)
 		if (m->rcpts[i].order == EVENT_BOUNCED &&
-		    m->rcpts[i].state != RCPT_DONE && view_message(sp, m))
+		    m->rcpts[i].state != RCPT_DONE &&
+		    m->rcpts[i].state != RCPT_SENDING && view_message(sp, m) &&
+		    spool_can_tell(sp, &sp->view, i))
 			spool_expire(sp, &sp->view, &m->rcpts[i], EVENT_BOUNCED,
 			    &told);
 	if (!TAILQ_EMPTY(&told))
@@ -448,7 +461,7 @@ spool_act(struct spool *sp, enum spool_act act, const struct spool_filter *f,
 		}
 		last = m;
 		cursor->done++;
-		if (r->state == RCPT_SENDING)
+		if (must_wait(sp, act, r))
 			order_later(sp, act, r);
 		else
 			order_rcpt(sp, act, m, r, &told);

@@ -190,9 +190,12 @@ begin_sync(struct queue_role *q)
 	if (r == 1) {
 		q->syncing = true;
 		syncer_start(q->syncer, q->sync.fds, (size_t)q->sync.count);
-	} else if (spool_is_dirty(q->spool))
+	} else if (spool_is_dirty(q->spool)) {
+		/* What is done makes room where there is none. */
+		(void)spool_tidy(q->spool, ev_wall_ms());
 		ev_timer_set(q->ev, &q->sync_timer,
 		    ev_now(q->ev) + TROUBLE_SYNC_MS);
+	}
 	log_failing(q);
 }
 

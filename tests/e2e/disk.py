@@ -165,6 +165,40 @@ def _(lab):
     wait_empty()
 
 
+def fill_with_mail(lab, token):
+    """The spool fills the disk itself, and is started anew."""
+    host[0].say["MAIL"] = "450 4.3.0 not now"
+    taken, code, _ = until_refused(token)
+    equal(code, 452)
+    equal(lab.sealpostd.stop(), 0)
+    lab.sealpostd.start()
+    del host[0].say["MAIL"]
+    return taken
+
+
+@case("full of its own mail at start: it empties itself, and takes mail again")
+def _(lab):
+    taken = fill_with_mail(lab, "d-own")
+    sealpost("retry", "all")
+    arrived(taken)
+    wait_empty()
+    wait_until("250 again", lambda: submit("d-emptied")[0] == 250)
+    wait_empty()
+
+
+@case("... also if all of it comes back")
+def _(lab):
+    fill_with_mail(lab, "d-back")
+    host[0].say["RCPT"] = "550 5.1.1 nobody"
+    for _ in range(3):  # the first finds no room for a report yet
+        sealpost("retry", "all")
+        time.sleep(1)
+    wait_empty(60)
+    del host[0].say["RCPT"]
+    wait_until("250 again", lambda: submit("d-returned")[0] == 250)
+    wait_empty()
+
+
 @case("a damaged record costs that message only, is logged and kept aside")
 def _(lab):
     host[0].say["MAIL"] = "450 4.3.0 not now"
