@@ -110,7 +110,8 @@ shown_state(const struct rcpt *r)
 static bool
 rcpt_passes(const struct spool_filter *f, const struct rcpt *r)
 {
-	if (r->state == RCPT_DONE)
+	/* What is removed while it is under way is gone for people. */
+	if (r->state == RCPT_DONE || r->order == EVENT_REMOVE)
 		return false;
 	if (f->state != -1 && (int)shown_state(r) != f->state)
 		return false;

@@ -455,6 +455,7 @@ orders(void)
 {
 	struct spool_filter all = { 0, NULL, NULL, -1, -1 };
 	struct spool_cursor cursor;
+	struct spool_entry entry;
 	struct spool_job job;
 	struct box b;
 	uint64_t id;
@@ -505,6 +506,15 @@ orders(void)
 	cursor.budget = 1000;
 	t_int(spool_act(b.sp, ACT_REMOVE, &all, &cursor, b.now), 0);
 	t_int(box_messages(&b), 1);
+
+	t_case("... but one that is removed is not listed, nor taken back");
+	memset(&cursor, 0, sizeof cursor);
+	cursor.budget = 1000;
+	t_int(spool_list(b.sp, &all, &cursor, &entry), 0);
+	memset(&cursor, 0, sizeof cursor);
+	cursor.budget = 1000;
+	t_int(spool_act(b.sp, ACT_RELEASE, &all, &cursor, b.now), 0);
+	t_int(cursor.done, 0);
 	box_answer(&b, &job, OUTCOME_DEFERRED, SCOPE_RECIPIENT, "remote-4xx");
 	t_int(box_messages(&b), 0);
 	t_int(b.reports[REPORT_BOUNCE], 0);
