@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -102,6 +103,20 @@ keep_aside(struct spool *sp, struct message *m, const char *name)
 	return kept;
 }
 
+/* Its body too, where that is a file. */
+static void
+keep_body(struct spool *sp, const struct message *m, const char *name)
+{
+	char large[LARGE_NAME_SIZE], aside[8 + ID_SIZE + 5];
+
+	if ((m->flags & MESSAGE_LARGE) == 0)
+		return;
+	large_name(m->id, large);
+	(void)snprintf(aside, sizeof aside, "%s-body", name);
+	if (sp->disk->renameat(sp->disk->arg, sp->dirfd, large, aside) == 0)
+		spool_tell(sp, "... and its body in %s", aside);
+}
+
 void
 spool_damaged(struct spool *sp, struct message *m)
 {
@@ -115,6 +130,7 @@ spool_damaged(struct spool *sp, struct message *m)
 	    keep_aside(sp, m, name) ? "what is left of it is in"
 				    : "it could not be kept in",
 	    name);
+	keep_body(sp, m, name);
 	for (i = 0; i < m->count; i++)
 		index_drop(&sp->index, &m->rcpts[i]);
 	m->alive = 0;

@@ -186,7 +186,7 @@ check_messages(struct spool *sp)
 			id_format(m->id, id);
 			spool_tell(sp, "message %s has lost its body large/%s",
 			    id, id);
-			spool_finish(sp, m);
+			spool_damaged(sp, m);
 			continue;
 		}
 		spool_arm(sp, m);

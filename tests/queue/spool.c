@@ -700,6 +700,24 @@ large(void)
 	t_int(access(name, F_OK), 0);
 	box_reopen(&b);
 	t_int(access(name, F_OK), -1);
+
+	t_case("one that was cut short is kept aside, and so is its envelope");
+	env.id += 8;
+	fd = spool_large_open(b.sp, env.id);
+	t_int(write(fd, "body\n", 5), 5);
+	t_int(spool_append_large(b.sp, &env, b.now), 0);
+	box_sync(&b);
+	t_int(ftruncate(fd, 4), 0);
+	(void)close(fd);
+	box_reopen(&b);
+	t_int(box_messages(&b), 0);
+	id_format(env.id, text);
+	(void)snprintf(name, sizeof name, "%s/damaged/%s-body", b.dir, text);
+	t_int(access(name, F_OK), 0);
+	name[strlen(name) - 5] = '\0';
+	t_int(access(name, F_OK), 0);
+	box_reopen(&b);
+	t_int(box_messages(&b), 0);
 	envelope_clear(&env);
 	box_clear(&b);
 }
