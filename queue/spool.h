@@ -287,8 +287,9 @@ enum spool_act { ACT_RETRY, ACT_HOLD, ACT_RELEASE, ACT_REMOVE, ACT_BOUNCE };
 /*
  * Do it to all that pass the filter, from the cursor on. Acts at once and
  * survives a restart. A recipient under way is dealt with when its result is
- * in; one that is removed is neither listed nor meant any more. ACT_RETRY leaves what is held as it is. What is queued after the first
- * call is not meant: a bounce does not bounce the bounces.
+ * in; one that is removed is neither listed nor meant any more. ACT_RETRY
+ * leaves what is held as it is. What is queued after the first call is not
+ * meant: a bounce does not bounce the bounces.
  *
  * returns  0: complete; -1: budget used up, call again
  */
