@@ -182,6 +182,9 @@ void lane_ask_again(struct lane *);
 /* Configuration or trust is new: the route is asked anew, no connection is
  * used again. */
 void lane_renew(struct lane *);
+/* The policy is another by now: the route is asked anew before a job takes a
+ * connection. One that is being opened serves once. */
+void lane_expire(struct lane *);
 /* Hand back without results, by lane_ops.done alone, all jobs that no host
  * has begun to take. */
 void lane_drain(struct lane *);

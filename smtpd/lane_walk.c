@@ -550,6 +550,13 @@ lane_walk(struct lane *lane)
 }
 
 void
+lane_expire(struct lane *lane)
+{
+	if (lane->plan != NULL)
+		lane->plan->expires_ms = lane_now(lane);
+}
+
+void
 lane_close_idle(struct lane *lane, bool all)
 {
 	struct berth *b, *next;

@@ -132,6 +132,21 @@ hear_end(struct deliver *d, uint64_t ask)
 	lane_answer(road->lane, route);
 }
 
+/* The keys that begin with a domain stand together. */
+static void
+hear_changed(struct deliver *d, const struct msg_policy_changed *m)
+{
+	size_t len = strlen(m->domain);
+	struct road key, *road;
+
+	(void)strlcpy(key.key, m->domain, sizeof(key.key));
+	for (road = RB_NFIND(road_keys, &d->keys, &key);
+	     road != NULL && strncmp(road->key, m->domain, len) == 0;
+	     road = RB_NEXT(road_keys, &d->keys, road))
+		if (road->key[len] == ';' || road->key[len] == ':')
+			lane_expire(road->lane);
+}
+
 static void
 hear_policy(struct deliver *d, uint32_t type, const void *body)
 {
@@ -150,6 +165,8 @@ hear_policy(struct deliver *d, uint32_t type, const void *body)
 		deliver_route_tlsa(road == NULL ? NULL : road->route, tlsa);
 	} else if (type == MSG_route_end) {
 		hear_end(d, end->ask);
+	} else if (type == MSG_policy_changed) {
+		hear_changed(d, body);
 	} else
 		log_bug("message %u from policy", type);
 }

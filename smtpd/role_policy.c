@@ -116,12 +116,32 @@ open_cache(const struct conf *conf)
 	return fd;
 }
 
+/* What was told of routes under the former policy serves no more. */
+static void
+on_changed(void *arg, const char *domain)
+{
+	struct policy *p = arg;
+	struct msg_policy_changed m = { 0 };
+	struct ipc *ipc;
+	uint32_t i;
+
+	strlcpy(m.domain, domain, sizeof(m.domain));
+	for (i = 0; i < child_workers(p->child); i++) {
+		ipc = child_peer(p->child, ROLE_DELIVER, i);
+		if (ipc != NULL)
+			MSG_SEND(ipc, policy_changed, &m, -1);
+	}
+}
+
 /* c-ares and libcurl read files of the system, once, before the cage. */
 static void
 prepare(struct child *child)
 {
 	struct policy *p = xcalloc(1, sizeof(*p));
-	struct sts_options so = { .kind = CACHE_WRITE, .allow = &p->allow };
+	struct sts_options so = { .kind = CACHE_WRITE,
+		.allow = &p->allow,
+		.changed = on_changed,
+		.arg = p };
 	struct router_options ro = { .allow = &p->allow };
 
 	child_set_state(child, p);

@@ -325,6 +325,23 @@ begin_flush(struct sts *s)
 }
 
 static void
+tell_changed(struct sts *s, const char *domain)
+{
+	if (s->options.changed != NULL)
+		s->options.changed(s->options.arg, domain);
+}
+
+static void
+note(struct sts *s, const struct discover_action *a)
+{
+	if (a->note == NOTE_NEW || a->note == NOTE_CHANGED)
+		tell_changed(s, a->domain);
+	if (!s->options.quiet)
+		sts_log(a);
+	begin_flush(s);
+}
+
+static void
 run(void *arg)
 {
 	struct sts *s = arg;
@@ -342,9 +359,7 @@ run(void *arg)
 			tell_askers(s, a.domain, &a.answer);
 			break;
 		case DISCOVER_NOTE:
-			if (!s->options.quiet)
-				sts_log(&a);
-			begin_flush(s);
+			note(s, &a);
 			break;
 		}
 	}
@@ -514,6 +529,7 @@ sts_forget(struct sts *s, const char *domain)
 
 	if (!discover_forget(s->discover, domain))
 		return false;
+	tell_changed(s, domain);
 	if (s->options.quiet)
 		return true;
 	log_begin(&line, LOG_PRI_NOTICE, "policy-forgotten");

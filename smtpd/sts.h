@@ -24,6 +24,10 @@ struct sts_options {
 	bool quiet; /* no log: sealpost(8) */
 	const struct host_allow *allow; /* for policy hosts; borrowed */
 	long fetch_s; /* for a fetch in all; 0: FETCH_TOTAL_S */
+	/* Another policy has taken the place of "domain"'s, or it was
+	 * forgotten; NULL: nobody wants to know. */
+	void (*changed)(void *arg, const char *domain);
+	void *arg;
 };
 
 /*

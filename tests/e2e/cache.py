@@ -150,6 +150,7 @@ def start(lab):
     scene.add("zero", policy=former("zero", 0), hosts=[Host("mx")])
     scene.add("quick", policy=former("quick", 2), hosts=[Host("mx")])
     scene.add("hang", policy=former("hang"), hosts=[Host("mx")])
+    scene.add("tight", policy=former("tight"), hosts=[Host("mx")])
     scene.start()
     scene.send_all()
     for name in scene.all:
@@ -203,7 +204,8 @@ def _(lab):
     done = sealpost("policies", "--json")
     listed = [json.loads(l) for l in done.out.splitlines()]
     equal(sorted(l["domain"] for l in listed if l["domain"] not in (
-        "zero" + T, "quick" + T, "hang" + T)), sorted(r[0] + T for r in rows))
+        "zero" + T, "quick" + T, "hang" + T, "tight" + T)),
+          sorted(r[0] + T for r in rows))
 
 
 @case("max_age 0 serves once, and is fetched for the next message")
@@ -359,6 +361,18 @@ def _(lab):
     equal(sealpost("policy", "gone" + T, "--forget").code, 0)
     equal(scene.policy("gone")["source"], "none")
     true(lab.sealpostd.events("policy-forgotten", domain="gone" + T), "log")
+
+
+@case("what --refresh found binds the very next message")
+def _(lab):
+    scene.send("tight")
+    equal(scene.event("tight")["event"], "delivered")
+    scene.publish("tight", body=other("tight"))
+    equal(scene.policy("tight", "--refresh")["mx"], ["mx2.tight" + T])
+    scene.send("tight", "dave")
+    e = scene.event("tight")
+    equal((e["event"], e.get("reason")), ("deferred", "sts-mx-mismatch"),
+          e["line"])
 
 
 main(make, start)

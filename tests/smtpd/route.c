@@ -182,7 +182,10 @@ open_world(struct world *w)
 	struct sockaddr_storage self[1];
 	struct router_self who = { "relay.test", self, 1 };
 	struct dns_server server = { 0 };
-	struct sts_options so = { CACHE_MEMORY, -1, true, &w->allow, 0 };
+	struct sts_options so = { .kind = CACHE_MEMORY,
+		.dirfd = -1,
+		.quiet = true,
+		.allow = &w->allow };
 	struct router_options ro = { 0 };
 	const char *why;
 

@@ -289,12 +289,26 @@ struct world {
 	struct web web;
 	unsigned left;
 	char text[512], detail[256];
+	char changed[64]; /* the domain last told to have another policy */
 };
+
+static void
+on_changed(void *arg, const char *domain)
+{
+	struct world *w = arg;
+
+	snprintf(w->changed, sizeof(w->changed), "%s", domain);
+}
 
 static void
 open_world(struct world *w)
 {
-	struct sts_options so = { CACHE_MEMORY, -1, true, &w->allow, 0 };
+	struct sts_options so = { .kind = CACHE_MEMORY,
+		.dirfd = -1,
+		.quiet = true,
+		.allow = &w->allow,
+		.changed = on_changed,
+		.arg = w };
 	struct dns_server server = { 0 };
 	const char *root, *why;
 
@@ -365,6 +379,10 @@ hosts(struct world *w)
 		t_true((w->detail[0] == '\0') ==
 		    (strcmp(rows[i].want, ENFORCE) == 0));
 		t_int(w->web.hits[i], 1);
+		t_row("told of the change");
+		t_str(w->changed,
+		    strcmp(rows[i].want, ENFORCE) == 0 ? domain : "");
+		w->changed[0] = '\0';
 	}
 	t_case("a failed fetch is not repeated (RFC 8461 3.3)");
 	t_str(ask(w, "d5.example"), FETCH_ERROR);
@@ -372,6 +390,10 @@ hosts(struct world *w)
 	t_case("nor one that succeeded");
 	t_str(ask(w, "d1.example"), "enforce cache");
 	t_int(w->web.hits[0], 1);
+	t_str(w->changed, "");
+	t_case("a policy that is forgotten is another than before");
+	t_true(sts_forget(w->sts, "d1.example"));
+	t_str(w->changed, "d1.example");
 }
 
 static void
@@ -405,7 +427,11 @@ mute(struct world *w)
 static void
 hurry(struct world *w)
 {
-	struct sts_options so = { CACHE_MEMORY, -1, true, &w->allow, 1 };
+	struct sts_options so = { .kind = CACHE_MEMORY,
+		.dirfd = -1,
+		.quiet = true,
+		.allow = &w->allow,
+		.fetch_s = 1 };
 	struct sts *patient = w->sts;
 
 	t_case("a trickle ends when its time is over (RFC 8461 3.3)");
@@ -422,7 +448,10 @@ hurry(struct world *w)
 static const char *
 alarm_of(struct world *w, enum policy_mode mode, char line[256])
 {
-	struct sts_options so = { CACHE_MEMORY, -1, false, &w->allow, 0 };
+	struct sts_options so = { .kind = CACHE_MEMORY,
+		.dirfd = -1,
+		.quiet = false,
+		.allow = &w->allow };
 	struct cache_entry *e;
 	struct sts *quiet = w->sts;
 	const char *why;
