@@ -91,6 +91,22 @@ webpki_fault(const struct cert_facts *cert)
 }
 
 static enum reason
+dane_fault(const struct cert_facts *cert)
+{
+	switch (cert->dane) {
+	case CERT_DANE_NO_MATCH:
+		break;
+	case CERT_DANE_OTHER_NAME:
+		return REASON_CERTIFICATE_HOST_MISMATCH;
+	case CERT_DANE_EXPIRED:
+		return REASON_CERTIFICATE_EXPIRED;
+	case CERT_DANE_OK:
+		return REASON_NONE;
+	}
+	return REASON_TLSA_INVALID;
+}
+
+static enum reason
 cert_fault(const struct cert_facts *cert, enum demand demand)
 {
 	switch (demand) {
@@ -102,7 +118,7 @@ cert_fault(const struct cert_facts *cert, enum demand demand)
 	case DEMAND_DANE:
 		break;
 	}
-	return cert->dane_matches ? REASON_NONE : REASON_TLSA_INVALID;
+	return dane_fault(cert);
 }
 
 /* How the conversation, as far as it has come, falls short of "demand". */
@@ -170,7 +186,7 @@ auth_of(const struct verdict_facts *f)
 	if (f->stage != TLS_DONE)
 		return AUTH_NONE;
 	if (f->dane == DANE_USABLE)
-		return f->cert.dane_matches ? AUTH_DANE : AUTH_NONE;
+		return f->cert.dane == CERT_DANE_OK ? AUTH_DANE : AUTH_NONE;
 	if (webpki_fault(&f->cert) != REASON_NONE)
 		return AUTH_NONE;
 	return f->mode == POLICY_ENFORCE ? AUTH_MTA_STS : AUTH_WEBPKI;

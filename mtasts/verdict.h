@@ -62,11 +62,19 @@ enum cert_chain {
 	CERT_OK
 };
 
+/* What OpenSSL's DANE check gave; names and dates count with usage 2 alone. */
+enum cert_dane {
+	CERT_DANE_NO_MATCH, /* no usable record fits the certificate */
+	CERT_DANE_OTHER_NAME,
+	CERT_DANE_EXPIRED,
+	CERT_DANE_OK
+};
+
 /* Facts about the certificate shown; all zero means nothing is proved. */
 struct cert_facts {
 	enum cert_chain chain;
 	bool name_matches; /* a SAN dNSName fits the MX host name (RFC 6125) */
-	bool dane_matches; /* OpenSSL's DANE check passed, names included */
+	enum cert_dane dane;
 };
 
 struct verdict_facts {

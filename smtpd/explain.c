@@ -37,8 +37,14 @@ found_expired(char *text, size_t size, const struct tls_facts *tls)
 	char day[16];
 
 	date(day, tls->not_after);
-	(void)snprintf(text, size, "%s (its certificate is valid until %s)",
-	    tls->why, day);
+	if (tls->dane == TLS_DANE_EXPIRED)
+		(void)snprintf(text, size,
+		    "its certificate (valid until %s), or one above it, has"
+		    " expired or is not yet valid",
+		    day);
+	else
+		(void)snprintf(text, size,
+		    "%s (its certificate is valid until %s)", tls->why, day);
 }
 
 static void
@@ -141,7 +147,7 @@ static void
 fixed_host(char *text, size_t size, const struct explain_exception_args *a)
 {
 	bool dane = a->mode != POLICY_ENFORCE ||
-	    a->reason == REASON_TLSA_INVALID ||
+	    (a->dane == DANE_USABLE && a->reason != REASON_STS_MX_MISMATCH) ||
 	    a->reason == REASON_DNSSEC_INVALID;
 
 	(void)snprintf(text, size,

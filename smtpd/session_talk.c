@@ -28,6 +28,22 @@ chain_of(enum tls_chain chain)
 	return CERT_INVALID;
 }
 
+static enum cert_dane
+dane_of(enum tls_dane dane)
+{
+	switch (dane) {
+	case TLS_DANE_OTHER_NAME:
+		return CERT_DANE_OTHER_NAME;
+	case TLS_DANE_EXPIRED:
+		return CERT_DANE_EXPIRED;
+	case TLS_DANE_OK:
+		return CERT_DANE_OK;
+	case TLS_DANE_NO_MATCH:
+		break;
+	}
+	return CERT_DANE_NO_MATCH;
+}
+
 enum verdict_action
 session_decide(struct session *s, enum tls_stage stage)
 {
@@ -39,7 +55,7 @@ session_decide(struct session *s, enum tls_stage stage)
 	if (stage == TLS_DONE && s->report.tls_done) {
 		facts.cert.chain = chain_of(tls->chain);
 		facts.cert.name_matches = tls->name_matches;
-		facts.cert.dane_matches = tls->dane_tried && tls->dane_matches;
+		facts.cert.dane = dane_of(tls->dane);
 	}
 	s->report.verdict = verdict_decide(&facts);
 	if (s->clear) {

@@ -351,19 +351,37 @@ tell_leaf(struct tls *tls, X509 *leaf)
 		f->not_after = timegm(&tm);
 }
 
-/* Did a TLSA record match, and which? */
-static bool
+/* RFC 7672 3.1: names and dates count with usage 2 alone. */
+static enum tls_dane
+dane_of(long result)
+{
+	switch (result) {
+	case X509_V_OK:
+		return TLS_DANE_OK;
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+		return TLS_DANE_OTHER_NAME;
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return TLS_DANE_EXPIRED;
+	default:
+		return TLS_DANE_NO_MATCH;
+	}
+}
+
+/* Which TLSA record matched? */
+static void
 tell_tlsa(struct tls *tls)
 {
 	struct tls_facts *f = &tls->facts;
 	uint8_t usage = 0, selector = 0, matching = 0;
 
-	if (SSL_get0_dane_tlsa(tls->ssl, &usage, &selector, &matching, NULL,
+	if (f->dane == TLS_DANE_OK &&
+	    SSL_get0_dane_tlsa(tls->ssl, &usage, &selector, &matching, NULL,
 		NULL) < 0)
-		return false;
-	snprintf(f->tlsa, sizeof(f->tlsa), "%u %u %u", usage, selector,
-	    matching);
-	return true;
+		f->dane = TLS_DANE_NO_MATCH;
+	if (f->dane == TLS_DANE_OK)
+		snprintf(f->tlsa, sizeof(f->tlsa), "%u %u %u", usage, selector,
+		    matching);
 }
 
 static void
@@ -380,7 +398,8 @@ tell_peer(struct tls *tls)
 		return;
 	}
 	if (tls->dane) {
-		f->dane_matches = result == X509_V_OK && tell_tlsa(tls);
+		f->dane = dane_of(result);
+		tell_tlsa(tls);
 		result = verify_by_store(tls, leaf);
 	}
 	f->chain = chain_of(result);
@@ -403,7 +422,7 @@ tell_facts(struct tls *tls)
 			f->chain = TLS_CHAIN_EXPIRED;
 		/* Usage 3 ignores dates, usage 2 does not (RFC 7672 3.1). */
 		if (f->tlsa[0] == '2')
-			f->dane_matches = false;
+			f->dane = TLS_DANE_EXPIRED;
 	}
 	f->resumed = SSL_session_reused(tls->ssl);
 	group = SSL_group_to_name(tls->ssl,

@@ -42,6 +42,14 @@ enum tls_chain {
 	TLS_CHAIN_BAD        /* signature, purpose, key too weak, revoked... */
 };
 
+/* What the TLSA records make of the certificate. */
+enum tls_dane {
+	TLS_DANE_NO_MATCH,   /* none fits it or its chain; or none was given */
+	TLS_DANE_OTHER_NAME, /* one of usage 2 does, but not the name */
+	TLS_DANE_EXPIRED,    /* one of usage 2 does, but not the dates */
+	TLS_DANE_OK
+};
+
 /* Facts, valid once the handshake is complete. */
 struct tls_facts {
 	char version[TLS_TEXT_SIZE]; /* "TLSv1.3" */
@@ -50,7 +58,7 @@ struct tls_facts {
 	enum tls_chain chain;
 	bool name_matches; /* a SAN dNSName matches the reference name */
 	bool dane_tried;   /* TLSA records were given and usable */
-	bool dane_matches;
+	enum tls_dane dane;
 	char tlsa[TLS_TLSA_SIZE]; /* the record that did, "3 1 1"; else "" */
 	bool resumed;    /* the rest is what the full handshake showed */
 	char why[256];   /* OpenSSL's words for a chain that is not OK */

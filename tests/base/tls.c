@@ -196,7 +196,8 @@ test_certificates(void)
 		t_int(m.shaken, TLS_STEP_DONE);
 		t_int(m.facts->chain, rows[i].chain);
 		t_int(m.facts->name_matches, rows[i].matches);
-		t_true(!m.facts->dane_tried && !m.facts->dane_matches);
+		t_true(
+		    !m.facts->dane_tried && m.facts->dane == TLS_DANE_NO_MATCH);
 		t_true(!m.facts->resumed);
 		t_str(m.facts->version,
 		    rows[i].leaf.no_tls13 ? "TLSv1.2" : "TLSv1.3");
@@ -245,7 +246,9 @@ test_dane(void)
 {
 	struct pki_leaf good = { .names = "mx.test", .days = 9 };
 	struct pki_leaf own = { .names = "x.test", .days = -1, .own = 1 };
+	struct pki_leaf old = { .names = "mx.test", .days = -1 };
 	SSL_CTX *server = pki_server(pki, &good);
+	SSL_CTX *past = pki_server(pki, &old);
 	SSL_CTX *odd = pki_server(pki, &own);
 	uint8_t digest[32];
 	struct tls_tlsa tlsa = { 3, 1, 1, sizeof(digest), digest };
@@ -258,33 +261,39 @@ test_dane(void)
 	pki_spki(odd, digest);
 	meet(&m, odd, &target, false);
 	t_int(m.shaken, TLS_STEP_DONE);
-	t_true(m.facts->dane_tried && m.facts->dane_matches);
+	t_true(m.facts->dane_tried && m.facts->dane == TLS_DANE_OK);
 	t_str(m.facts->tlsa, "3 1 1");
 	t_int(m.facts->chain, TLS_CHAIN_UNTRUSTED);
 	part(&m);
 
 	t_case("dane: another key does not match, whoever signed it");
 	meet(&m, server, &target, false);
-	t_true(m.facts->dane_tried && !m.facts->dane_matches);
+	t_true(m.facts->dane_tried && m.facts->dane == TLS_DANE_NO_MATCH);
 	t_str(m.facts->tlsa, "");
 	t_int(m.facts->chain, TLS_CHAIN_OK);
 	t_true(m.facts->name_matches);
 	part(&m);
 
-	t_case("dane: usage 2 checks the names (RFC 7672 3.1.2)");
+	t_case("dane: usage 2 checks names and dates (RFC 7672 3.1.2)");
 	tlsa.usage = 2;
 	pki_root_spki(pki, digest);
 	meet(&m, server, &target, false);
-	t_true(m.facts->dane_matches);
+	t_true(m.facts->dane == TLS_DANE_OK);
 	t_str(m.facts->tlsa, "2 1 1");
 	part(&m);
 	target.name = "other.test";
 	meet(&m, server, &target, false);
-	t_true(!m.facts->dane_matches);
+	t_int(m.facts->dane, TLS_DANE_OTHER_NAME);
+	t_str(m.facts->tlsa, "");
 	part(&m);
+	target.name = "mx.test";
+	meet(&m, past, &target, false);
+	t_int(m.facts->dane, TLS_DANE_EXPIRED);
+	part(&m);
+	target.name = "other.test";
 	target.also[1] = "mx.test"; /* the next-hop domain */
 	meet(&m, server, &target, false);
-	t_true(m.facts->dane_matches);
+	t_true(m.facts->dane == TLS_DANE_OK);
 	part(&m);
 	t_str(m.server.sni, "other.test");
 	target.also[1] = NULL;
@@ -292,13 +301,13 @@ test_dane(void)
 	t_case("dane: the TLSA base domain is a name, and SNI (RFC 7672 8.1)");
 	target.base = "mx.test";
 	meet(&m, server, &target, false);
-	t_true(m.facts->dane_matches && !m.facts->name_matches);
+	t_true(m.facts->dane == TLS_DANE_OK && !m.facts->name_matches);
 	part(&m);
 	t_str(m.server.sni, "mx.test");
 	target.name = "mx.test";
 	target.base = "other.test";
 	meet(&m, server, &target, false);
-	t_true(m.facts->dane_matches && m.facts->name_matches);
+	t_true(m.facts->dane == TLS_DANE_OK && m.facts->name_matches);
 	part(&m);
 	t_str(m.server.sni, "other.test");
 	target.tlsa_count = 0; /* web PKI knows one name */
@@ -311,9 +320,10 @@ test_dane(void)
 	tlsa.usage = 1;
 	meet(&m, server, &target, false);
 	t_int(m.shaken, TLS_STEP_DONE);
-	t_true(!m.facts->dane_tried && !m.facts->dane_matches);
+	t_true(!m.facts->dane_tried && m.facts->dane == TLS_DANE_NO_MATCH);
 	part(&m);
 	SSL_CTX_free(server);
+	SSL_CTX_free(past);
 	SSL_CTX_free(odd);
 }
 
@@ -401,7 +411,7 @@ test_resume_late(void)
 		meet(&m, server, &target, false);
 		(void)read_some(m.tls, m.fd, text, sizeof(text), &got);
 		t_true(m.facts->chain == TLS_CHAIN_OK &&
-		    m.facts->dane_matches == (i > 0));
+		    (m.facts->dane == TLS_DANE_OK) == (i > 0));
 		session[i] = tls_session_take(m.tls);
 		part(&m);
 	}
@@ -414,7 +424,10 @@ test_resume_late(void)
 		meet(&m, server, &target, false);
 		t_true(m.facts->resumed);
 		t_int(m.facts->chain, TLS_CHAIN_EXPIRED);
-		t_true(m.facts->dane_matches == (i == 2));
+		t_int(m.facts->dane,
+		    i == 2       ? TLS_DANE_OK
+			: i == 1 ? TLS_DANE_EXPIRED
+				 : TLS_DANE_NO_MATCH);
 		part(&m);
 		tls_session_free(session[i]);
 	}

@@ -103,13 +103,13 @@ row("ee", "usage 3 ignores names and expiry (RFC 7672 3.1.1)",
     delivered(**DANE), hosts=[Host(cert=own_expired, tlsa=[
         record(3, 1, 1)])])
 row("taname", "usage 2 checks names (RFC 7672 3.1.2)",
-    deferred("tlsa-invalid"), hosts=[Host(cert=own_other, tlsa=[
+    deferred("certificate-host-mismatch"), hosts=[Host(cert=own_other, tlsa=[
         record(2, 0, 1)])])
 row("tahop", "usage 2 takes the next-hop domain as a name (3.2.2)",
     delivered(**DANE), hosts=[Host(cert=own_domain, tlsa=[record(2, 0, 1)])])
-row("taexp", "usage 2 checks expiry", deferred("tlsa-invalid"), hosts=[Host(
-    cert=lambda lab, n: lab.bad_ca.issue(n, expired=True),
-    tlsa=[record(2, 0, 1)])])
+row("taexp", "usage 2 checks expiry", deferred("certificate-expired"),
+    hosts=[Host(cert=lambda lab, n: lab.bad_ca.issue(n, expired=True),
+                tlsa=[record(2, 0, 1)])])
 row("several", "one of several records fits", delivered(**DANE),
     hosts=[Host(cert=own, tlsa=[record(3, 1, 1, wrong=True),
                                 record(3, 1, 1)])])

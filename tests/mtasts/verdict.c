@@ -8,31 +8,39 @@
 
 #define OK \
 	{ \
-		CERT_OK, true, false \
+		CERT_OK, true, CERT_DANE_NO_MATCH \
 	}
 #define OTHER_NAME \
 	{ \
-		CERT_OK, false, false \
+		CERT_OK, false, CERT_DANE_NO_MATCH \
 	}
 #define OLD \
 	{ \
-		CERT_EXPIRED, true, false \
+		CERT_EXPIRED, true, CERT_DANE_NO_MATCH \
 	}
 #define SELF_SIGNED \
 	{ \
-		CERT_UNTRUSTED, true, false \
+		CERT_UNTRUSTED, true, CERT_DANE_NO_MATCH \
 	}
 #define BAD \
 	{ \
-		CERT_INVALID, true, false \
+		CERT_INVALID, true, CERT_DANE_NO_MATCH \
 	}
 #define BY_DANE \
 	{ \
-		CERT_UNTRUSTED, false, true \
+		CERT_UNTRUSTED, false, CERT_DANE_OK \
+	}
+#define OTHER_TA_NAME \
+	{ \
+		CERT_UNTRUSTED, false, CERT_DANE_OTHER_NAME \
+	}
+#define OLD_BY_TA \
+	{ \
+		CERT_UNTRUSTED, true, CERT_DANE_EXPIRED \
 	}
 #define NO_CERT \
 	{ \
-		CERT_UNTRUSTED, false, false \
+		CERT_UNTRUSTED, false, CERT_DANE_NO_MATCH \
 	}
 
 #define REQ LEVEL_REQUIRE
@@ -155,6 +163,12 @@ static const struct {
 { "DANE: a chain to a trusted root rescues nothing (RFC 8461 2)",
   { REQ, ENF, 0, true, DANE_USABLE, MX_SECURE, TLS_DONE, OK },
   "skip tlsa-invalid none secure - -" },
+{ "DANE-TA: the name counts (RFC 7672 3.1.2)",
+  { REQ, ABS, 0, 0, DANE_USABLE, MX_SECURE, TLS_DONE, OTHER_TA_NAME },
+  "skip certificate-host-mismatch none secure - -" },
+{ "DANE-TA: the dates count (RFC 7672 3.1.2)",
+  { OPP, ABS, 0, 0, DANE_USABLE, MX_SECURE, TLS_DONE, OLD_BY_TA },
+  "skip certificate-expired none secure - -" },
 { "DANE under enforce: the host must match as well",
   { REQ, ENF, 0, false, DANE_USABLE, MX_SECURE, TLS_DONE, BY_DANE },
   "skip sts-mx-mismatch none secure - -" },
@@ -252,7 +266,7 @@ proved(const struct verdict_facts *f)
 	if (f->stage != TLS_DONE)
 		return false;
 	if (f->dane == DANE_USABLE)
-		return f->cert.dane_matches;
+		return f->cert.dane == CERT_DANE_OK;
 	return f->cert.chain == CERT_OK && f->cert.name_matches;
 }
 
@@ -381,7 +395,7 @@ combination(unsigned n, struct verdict_facts *f)
 	next(&n, 7, &v[6]);
 	next(&n, 4, &v[7]);
 	next(&n, 2, &v[8]);
-	next(&n, 2, &v[9]);
+	next(&n, 4, &v[9]);
 	f->level = (enum tls_level)v[0];
 	f->mode = (enum policy_mode)v[1];
 	f->policy_trouble = v[2] ? REASON_STS_POLICY_INVALID : REASON_NONE;
@@ -391,7 +405,7 @@ combination(unsigned n, struct verdict_facts *f)
 	f->stage = (enum tls_stage)v[6];
 	f->cert.chain = (enum cert_chain)v[7];
 	f->cert.name_matches = v[8] != 0;
-	f->cert.dane_matches = v[9] != 0;
+	f->cert.dane = (enum cert_dane)v[9];
 	return n == 0;
 }
 
@@ -411,7 +425,7 @@ walk(size_t property)
 			t_row("first at combination %u: %s", n, show(&v));
 	}
 	t_int(broken, 0);
-	t_int(n, 3 * 5 * 2 * 2 * 4 * 3 * 7 * 4 * 2 * 2);
+	t_int(n, 3 * 5 * 2 * 2 * 4 * 3 * 7 * 4 * 2 * 4);
 }
 
 static void

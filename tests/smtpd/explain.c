@@ -75,6 +75,12 @@ test_found(void)
 	args.reason = REASON_CERTIFICATE_HOST_MISMATCH;
 	explain_found(text, sizeof(text), &args);
 	t_str(text, "its certificate names no host, so not mx.test either");
+	tls.dane = TLS_DANE_EXPIRED;
+	args.reason = REASON_CERTIFICATE_EXPIRED;
+	explain_found(text, sizeof(text), &args);
+	t_str(text,
+	    "its certificate (valid until 2026-09-21), or one above it, has"
+	    " expired or is not yet valid");
 }
 
 static void
@@ -97,6 +103,12 @@ test_exception(void)
 		    "the policy binds at every level" },
 		{ "DANE", REASON_TLSA_INVALID, LEVEL_REQUIRE, POLICY_ABSENT,
 		    DANE_USABLE, "DANE binds at every level" },
+		{ "DANE and an enforced policy, the certificate",
+		    REASON_CERTIFICATE_EXPIRED, LEVEL_REQUIRE, POLICY_ENFORCE,
+		    DANE_USABLE, "DANE binds at every level" },
+		{ "DANE and an enforced policy, the host",
+		    REASON_STS_MX_MISMATCH, LEVEL_REQUIRE, POLICY_ENFORCE,
+		    DANE_USABLE, "the policy binds at every level" },
 		{ "unusable TLSA records and a certificate",
 		    REASON_CERTIFICATE_NOT_TRUSTED, LEVEL_REQUIRE,
 		    POLICY_ABSENT, DANE_UNUSABLE, "{ tls opportunistic" },
