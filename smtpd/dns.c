@@ -49,6 +49,7 @@ struct question {
 	unsigned attempts; /* made */
 	unsigned refusals; /* SERVFAIL and the like, among them */
 	bool denied;       /* one of them by a resolver that is believed */
+	bool plain;        /* this resolver is asked without EDNS */
 	const char *why;   /* of the last refusal; NULL: none */
 	struct waiters waiters;
 	struct dns_answer *answer; /* a reference; NULL: none (yet) */
@@ -326,6 +327,7 @@ try_next(struct question *q, const char *refusal)
 	struct dns *d = q->dns;
 	bool again = q->attempts < attempts_max(d);
 
+	q->plain = false;
 	if (refusal != NULL) {
 		q->why = refusal;
 		if (!q->denied && d->server[q->server].believed) {
@@ -361,6 +363,13 @@ on_reply(void *arg, enum dns_reply reply, const uint8_t *bytes, size_t len)
 	}
 	q->dns->server[q->server].avoid_ms = 0;
 	answer = need(dns_answer_read(bytes, len, q->name, q->type));
+	if (answer->status == DNS_FAILED && answer->no_edns && !q->plain) {
+		/* RFC 6891 7: perhaps it is the OPT record. */
+		q->plain = true;
+		free(answer);
+		send_attempt(q);
+		return;
+	}
 	if (answer->status == DNS_FAILED) {
 		why = answer->why;
 		free(answer);
@@ -377,7 +386,8 @@ send_attempt(struct question *q)
 	uint8_t wire[DNS_QUERY_SIZE];
 	size_t len;
 
-	len = dns_query_write(wire, (uint16_t)arc4random(), q->name, q->type);
+	len = dns_query_write(wire, (uint16_t)arc4random(), q->name, q->type,
+	    q->plain);
 	if (len == 0) {
 		settle(q, no_answer(q, DNS_NXDOMAIN, "it is no domain name"));
 		return;
@@ -407,7 +417,7 @@ send_more(struct dns *d)
 		d->sent++;
 		q->attempts = 0;
 		q->refusals = 0;
-		q->denied = false;
+		q->denied = q->plain = false;
 		q->why = NULL;
 		q->server = first_choice(d);
 		send_attempt(q);

@@ -17,7 +17,9 @@
 #define FLAG_RD 0x01
 #define FLAG_AD 0x20 /* fourth byte */
 #define RCODE_MASK 0x0f
+#define RCODE_FORMERR 1
 #define RCODE_NXDOMAIN 3
+#define RCODE_NOTIMP 4
 #define CHAIN_RECORDS_MAX 4096 /* records looked at in one section */
 
 /* A message under the eye of a reader. */
@@ -475,8 +477,13 @@ dns_answer_read(const uint8_t *message, size_t len, const char *name,
 	a->ttl_s = DNS_TTL_MAX_S;
 	why = read_head(&r, name, type, counts);
 	rcode = len >= HEADER_SIZE ? message[3] & RCODE_MASK : 0;
-	if (why == NULL && rcode != 0 && rcode != RCODE_NXDOMAIN)
+	if (why == NULL && rcode != 0 && rcode != RCODE_NXDOMAIN) {
 		why = rcode_why(rcode);
+		/* It would have sent an OPT record, too (RFC 6891 7). */
+		a->no_edns =
+		    (rcode == RCODE_FORMERR || rcode == RCODE_NOTIMP) &&
+		    message[10] == 0 && message[11] == 0;
+	}
 	if (why == NULL)
 		why = read_records(b, &r, type, counts);
 	if (why != NULL) {
@@ -539,7 +546,7 @@ put_name(uint8_t *out, const char *name)
 
 size_t
 dns_query_write(uint8_t out[DNS_QUERY_SIZE], uint16_t id, const char *name,
-    enum dns_type type)
+    enum dns_type type, bool plain)
 {
 	static const uint8_t opt[OPT_SIZE] = { 0, 0, TYPE_OPT,
 		DNS_UDP_SIZE >> 8, DNS_UDP_SIZE & 0xff, 0, 0, 0x80, 0, 0, 0 };
@@ -550,7 +557,7 @@ dns_query_write(uint8_t out[DNS_QUERY_SIZE], uint16_t id, const char *name,
 	out[2] = FLAG_RD;
 	out[3] = FLAG_AD; /* RFC 6840 5.7: tell us */
 	put16(out + 4, 1);
-	put16(out + 10, 1);
+	put16(out + 10, plain ? 0 : 1);
 	len = put_name(out + at, name);
 	if (len == 0)
 		return 0;
@@ -558,6 +565,8 @@ dns_query_write(uint8_t out[DNS_QUERY_SIZE], uint16_t id, const char *name,
 	put16(out + at, (unsigned)type);
 	put16(out + at + 2, CLASS_IN);
 	at += 4;
+	if (plain)
+		return at;
 	memcpy(out + at, opt, OPT_SIZE);
 	return at + OPT_SIZE;
 }

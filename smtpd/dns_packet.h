@@ -56,6 +56,7 @@ struct dns_answer {
 	unsigned cnames;          /* links followed */
 	char name[DNS_NAME_SIZE]; /* where they led; else the name asked */
 	const char *why;          /* of DNS_FAILED; a constant, else "" */
+	bool no_edns;             /* DNS_FAILED: perhaps for want of EDNS */
 	unsigned refs;            /* dns.c's own */
 	size_t size;              /* bytes of the piece of memory */
 	size_t count;
@@ -64,12 +65,12 @@ struct dns_answer {
 
 /*
  * Write the query for "name" (text without final dot; "" is the root): RD,
- * AD, and an OPT record with DO.
+ * AD, and, unless "plain", an OPT record with DO.
  *
  * returns  its length, or 0 where the name cannot be put into a query
  */
 size_t dns_query_write(uint8_t out[DNS_QUERY_SIZE], uint16_t id,
-    const char *name, enum dns_type);
+    const char *name, enum dns_type, bool plain);
 
 /*
  * Read an answer to that query.

@@ -19,6 +19,8 @@ static const struct fakedns_row rows[] = {
 	{ "big.example", DNS_TXT, "over TCP", FAKE_TC, 60 },
 	{ "fail.example", DNS_A, NULL, FAKE_SERVFAIL, 0 },
 	{ "none.example", DNS_A, NULL, 0, 0 },
+	{ "old.example", DNS_A, "192.0.2.1", FAKE_NO_EDNS | FAKE_AD, 60 },
+	{ "old.example", DNS_TXT, "old", FAKE_NO_EDNS, 60 },
 };
 
 /* A resolver that never answers, one that fails, one that works. */
@@ -232,6 +234,11 @@ transport(void)
 	ask(&w, "a.example", DNS_A, false);
 	t_true(w.secure);
 	t_true(dns_believes(w.dns));
+	t_case("a resolver that knows no EDNS is asked without (RFC 6891 7)");
+	t_int(ask(&w, "old.example", DNS_A, false), DNS_OK);
+	t_true(w.secure);
+	t_int(ask(&w, "old.example", DNS_TXT, false), DNS_OK);
+	t_int(fakedns_asked(w.fake[0], "old.example", DNS_TXT), 2);
 	t_case("a name that is none is answered without asking");
 	t_int(ask(&w, "a..b", DNS_A, false), DNS_NXDOMAIN);
 	close_world(&w);

@@ -355,20 +355,25 @@ queries(void)
 	size_t len;
 
 	t_case("a query asks for AD, and for DNSSEC by DO (RFC 6840 5.7)");
-	len = dns_query_write(out, 0x1234, "www.example.net", DNS_A);
+	len = dns_query_write(out, 0x1234, "www.example.net", DNS_A, false);
 	t_mem(out, len, bytes, from_hex(want, bytes));
+	t_case("without EDNS there is only AD (RFC 6891 7)");
+	t_int(dns_query_write(out, 1, "www.example.net", DNS_A, true),
+	    len - 11);
+	t_int(out[3], 0x20);
+	t_int(out[11], 0);
 	t_case("names that do not fit into a query");
 	memset(name, 'a', sizeof(name));
 	name[64] = '\0';
-	t_int(dns_query_write(out, 1, name, DNS_A), 0);
-	t_int(dns_query_write(out, 1, "a..b", DNS_A), 0);
+	t_int(dns_query_write(out, 1, name, DNS_A, false), 0);
+	t_int(dns_query_write(out, 1, "a..b", DNS_A, false), 0);
 	memset(name, 'a', sizeof(name));
 	for (len = 50; len < 300; len += 51)
 		name[len] = '.';
 	name[300] = '\0';
-	t_int(dns_query_write(out, 1, name, DNS_A), 0);
+	t_int(dns_query_write(out, 1, name, DNS_A, false), 0);
 	t_case("the root");
-	t_int(dns_query_write(out, 1, "", DNS_SOA), 12 + 5 + 11);
+	t_int(dns_query_write(out, 1, "", DNS_SOA, false), 12 + 5 + 11);
 }
 
 int
