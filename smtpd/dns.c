@@ -10,7 +10,7 @@
 #include "smtpd/dns_server.h"
 #include "smtpd/netaddr.h"
 
-#define ATTEMPTS_MIN 4 /* in all, however few resolvers */
+#define ATTEMPTS_MIN 2 /* in all, however few resolvers */
 #define AVOID_MS 30000 /* a resolver that did not answer, if others do */
 #define KEPT_MAX 10000 /* answers */
 #define KEPT_SIZE_MAX (16U << 20) /* bytes of them */
@@ -295,7 +295,7 @@ no_answer(const struct question *q, enum dns_status status, const char *why)
 static unsigned
 attempts_max(const struct dns *d)
 {
-	unsigned all = (unsigned)d->server_count * 2;
+	unsigned all = (unsigned)d->server_count;
 
 	return all > ATTEMPTS_MIN ? all : ATTEMPTS_MIN;
 }

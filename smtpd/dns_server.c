@@ -14,7 +14,12 @@
 #include "smtpd/dns_packet.h"
 #include "smtpd/netaddr.h"
 
-#define ATTEMPT_MS 2500 /* for one resolver, before the next is asked */
+/*
+ * The query is sent again after this time, and given up after twice as much
+ * more: until then the answer to either counts, for a resolver may be slow.
+ */
+#define RESEND_MS 1500
+#define SENDINGS 2
 
 /* A descriptor of c-ares. */
 struct dns_sock {
@@ -149,8 +154,8 @@ dns_server_open(struct dns_channel *c, struct ev *ev,
 	 * 1.18 reports SERVFAIL as a refused connection. */
 	o.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS |
 	    ARES_FLAG_NOCHECKRESP;
-	o.timeout = ATTEMPT_MS;
-	o.tries = 1;
+	o.timeout = RESEND_MS;
+	o.tries = SENDINGS;
 	o.ednspsz = DNS_UDP_SIZE;
 	o.lookups = lookups;
 	o.sock_state_cb = on_sock_state;

@@ -262,6 +262,8 @@ answer(struct fakedns *f, const uint8_t *q, size_t len, struct out *o,
 		rcode = 2;
 	if ((flags & FAKE_NO_EDNS) != 0 && q[11] > 0)
 		rcode = 1;
+	if (flags & FAKE_SLOW)
+		sleep(3);
 	if ((flags & FAKE_TC) != 0 && is_udp)
 		o->len = i + 5, o->answers = o->authority = 0;
 	memcpy(o->bytes, q, 2);

@@ -14,6 +14,7 @@
 #define FAKE_SILENT 4U   /* no answer at all */
 #define FAKE_TC 8U       /* over UDP only the bit that says so */
 #define FAKE_NO_EDNS 16U /* FORMERR to a query with an OPT record */
+#define FAKE_SLOW 32U    /* the answer comes after three seconds */
 #define FAKE_CNAME 5     /* type: data is the target */
 
 /*

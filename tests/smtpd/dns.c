@@ -21,6 +21,7 @@ static const struct fakedns_row rows[] = {
 	{ "none.example", DNS_A, NULL, 0, 0 },
 	{ "old.example", DNS_A, "192.0.2.1", FAKE_NO_EDNS | FAKE_AD, 60 },
 	{ "old.example", DNS_TXT, "old", FAKE_NO_EDNS, 60 },
+	{ "slow.example", DNS_A, "192.0.2.1", FAKE_SLOW, 60 },
 };
 
 /* A resolver that never answers, one that fails, one that works. */
@@ -239,17 +240,19 @@ transport(void)
 	t_true(w.secure);
 	t_int(ask(&w, "old.example", DNS_TXT, false), DNS_OK);
 	t_int(fakedns_asked(w.fake[0], "old.example", DNS_TXT), 2);
+	t_case("a resolver that takes three seconds is waited for");
+	t_int(ask(&w, "slow.example", DNS_A, false), DNS_OK);
 	t_case("a name that is none is answered without asking");
 	t_int(ask(&w, "a..b", DNS_A, false), DNS_NXDOMAIN);
 	close_world(&w);
 
 	open_world(&w, 2, "127.0.0.1");
-	t_case("a resolver that is silent: the next one is asked");
+	t_case("a resolver that is silent: twice, then the next one is asked");
 	t_int(ask(&w, "a.example", DNS_A, false), DNS_OK);
-	t_int(asked(&w, "a.example"), 1);
+	t_int(asked(&w, "a.example"), 2);
 	t_case("and is not the first choice for a while");
 	t_int(ask(&w, "a.example", DNS_A, true), DNS_OK);
-	t_int(asked(&w, "a.example"), 1);
+	t_int(asked(&w, "a.example"), 2);
 	t_case("SERVFAIL of one is asked of the other, once");
 	t_int(ask(&w, "fail.example", DNS_A, false), DNS_FAILED);
 	t_int(asked(&w, "fail.example"), 1);
