@@ -401,9 +401,10 @@ collect(struct fetch *f)
 }
 
 /*
- * When an address refuses the connection, libcurl (7.88) closes the socket and
- * tries the next address only when a timer of its own ends, after up to half
- * of CONNECT_MS. Resuming a transfer, paused or not, makes it run at once.
+ * When an address refuses the connection, or is mute for half of CONNECT_MS,
+ * libcurl (7.88) closes the socket and tries the next address only when a
+ * timer of its own ends, too late if it is mute. Resuming a transfer, paused
+ * or not, makes it run at once.
  */
 static void
 nudge(struct fetch *f)
@@ -504,4 +505,5 @@ fetch_timeout(struct fetch *f)
 	launch_more(f);
 	f->curl.multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	collect(f);
+	nudge(f);
 }

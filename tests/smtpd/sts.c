@@ -242,7 +242,7 @@ stop_web(struct web *w)
 }
 
 /* TXT and A for every row, and some domains more. */
-static struct fakedns_row zone[2 * nitems(rows) + 9];
+static struct fakedns_row zone[2 * nitems(rows) + 12];
 static char names[2 * nitems(rows)][64], addresses[nitems(rows)][32];
 
 static size_t
@@ -271,6 +271,12 @@ fill_zone(void)
 		"127.9.9.9", 0, 60 };
 	zone[n++] = (struct fakedns_row){ "_mta-sts.mute.example", DNS_TXT,
 		NULL, FAKE_SILENT, 0 };
+	zone[n++] = (struct fakedns_row){ "_mta-sts.lost.example", DNS_TXT,
+		"v=STSv1; id=1;", 0, 60 };
+	zone[n++] = (struct fakedns_row){ "mta-sts.lost.example", DNS_A,
+		"127.8.8.8", 0, 60 };
+	zone[n++] = (struct fakedns_row){ "mta-sts.lost.example", DNS_A,
+		"127.0.0.1", 0, 60 };
 	zone[n++] = (struct fakedns_row){ "_mta-sts.twice.example", DNS_TXT,
 		"v=STSv1; id=1;", 0, 60 };
 	zone[n++] = (struct fakedns_row){ "_mta-sts.twice.example", DNS_TXT,
@@ -409,6 +415,29 @@ others(struct world *w)
 	t_str(ask(w, "closed.example"), FETCH_ERROR);
 	t_case("two records mean none (RFC 8461 3.1)");
 	t_str(ask(w, "twice.example"), "absent none");
+}
+
+/* At 127.8.8.8 the queue of connections is full: more get no answer. */
+static void
+lost(struct world *w)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		.sin_port = htons(443) };
+	int fd[4];
+	size_t i;
+
+	in.sin_addr.s_addr = htonl(0x7f080808);
+	for (i = 0; i < nitems(fd); i++)
+		fd[i] = socket(AF_INET,
+		    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	t_int(bind(fd[0], (struct sockaddr *)&in, sizeof(in)), 0);
+	t_int(listen(fd[0], 0), 0);
+	for (i = 1; i < nitems(fd); i++)
+		(void)connect(fd[i], (struct sockaddr *)&in, sizeof(in));
+	t_case("a policy host's address is mute: the next one is tried");
+	t_str(ask(w, "lost.example"), WEBPKI);
+	for (i = 0; i < nitems(fd); i++)
+		close(fd[i]);
 }
 
 static void
@@ -651,6 +680,7 @@ main(void)
 	hosts(&w);
 	others(&w);
 	mute(&w);
+	lost(&w);
 	hurry(&w);
 	alarms(&w);
 	herd(&w);
