@@ -520,6 +520,7 @@ test_many(void)
 	t_true(mx_messages(mx) >= JOBS * 3 / 4);
 	for (i = 0; i < JOBS; i++)
 		lane_free(lanes[i]);
+	run_for(1000, stop_loop); /* so many QUITs, for valgrind, too */
 	close_world(world);
 	mx_stop(mx);
 }
