@@ -333,9 +333,10 @@ write_rows(struct list *l)
 	const struct jread *first = l->objects[0]->first, *m, *at;
 
 	for (size_t i = 0; i < l->object_count; i++) {
-		m = first;
+		size_t left = l->count;
+
 		at = l->objects[i]->first;
-		for (size_t k = 0; k < l->count; k++, m = m->next) {
+		for (m = first; m != NULL && left > 0; m = m->next, left--) {
 			/* Keys mostly come in the same order. */
 			if (at == NULL || strcmp(at->key, m->key) != 0)
 				at = jread_get(l->objects[i], m->key);
