@@ -233,7 +233,7 @@ int64_t spool_wake(const struct spool *, int64_t now_ms);
 /* Which recipients; zero: all. */
 struct spool_filter {
 	uint64_t id;        /* 0: any */
-	const char *domain; /* recipient's domain or next hop; NULL: any */
+	const char *domain; /* recipient's or next hop, lower-case; NULL: any */
 	const char *sender; /* NULL: any; "" is the null sender */
 	int state;          /* enum rcpt_state; -1: any */
 	int64_t uid;        /* submitter; -1: any */

@@ -115,9 +115,8 @@ rcpt_passes(const struct spool_filter *f, const struct rcpt *r)
 		return false;
 	if (f->state != -1 && (int)shown_state(r) != f->state)
 		return false;
-	return f->domain == NULL ||
-	    strcasecmp(f->domain, r->domain->name) == 0 ||
-	    strcasecmp(f->domain, r->domain->dest->key) == 0;
+	return f->domain == NULL || strcmp(f->domain, r->domain->name) == 0 ||
+	    strcmp(f->domain, r->domain->dest->key) == 0;
 }
 
 /* The next of one message; the cursor goes behind it. */

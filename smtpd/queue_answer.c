@@ -461,6 +461,15 @@ filter_text(const char *text)
 	return text[0] != '\0' ? text : NULL;
 }
 
+/* As the index has names: a million are compared. */
+static void
+lower_case(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text >= 'A' && *text <= 'Z')
+			*text = (char)(*text - 'A' + 'a');
+}
+
 /* The request's words as a filter. Returns an error for people, or NULL. */
 static const char *
 set_filter(struct answer *a)
@@ -470,6 +479,7 @@ set_filter(struct answer *a)
 
 	f->state = -1;
 	f->uid = a->ask.uid;
+	lower_case(a->ask.domain);
 	f->domain = filter_text(a->ask.domain);
 	if (strcmp(a->ask.sender, "<>") == 0)
 		f->sender = "";
@@ -482,9 +492,10 @@ set_filter(struct answer *a)
 	}
 	if (a->ask.what[0] == '\0' || strcmp(a->ask.what, "all") == 0)
 		return NULL;
-	if (id_parse(a->ask.what, &f->id) == -1)
+	if (id_parse(a->ask.what, &f->id) == -1) {
+		lower_case(a->ask.what);
 		f->domain = a->ask.what;
-	else if (f->id == 0) /* to the filter: any message */
+	} else if (f->id == 0) /* to the filter: any message */
 		return "no such message in the queue";
 	return NULL;
 }
