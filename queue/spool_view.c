@@ -158,8 +158,8 @@ next_match(struct spool *sp, const struct spool_filter *f,
 		cursor->id = f->id;
 		cursor->rcpt = 0;
 	}
-	while (cursor->budget > 0) {
-		m = index_from(&sp->index, cursor->id);
+	m = index_from(&sp->index, cursor->id);
+	for (; cursor->budget > 0; m = index_next(m)) {
 		if (m == NULL || (f->id != 0 && m->id > f->id) ||
 		    (cursor->end != 0 && m->id > cursor->end))
 			return NULL;
