@@ -59,6 +59,9 @@ void dsn_write(FILE *, const struct dsn *);
  */
 void dsn_write_7bit(FILE *, const char *text, size_t len);
 
+/* Is there a byte beyond ASCII? */
+bool dsn_has_8bit(const char *bytes, size_t len);
+
 /* Length of the header section of a message, its empty line excluded. */
 size_t dsn_header_len(const char *content, size_t len);
 

@@ -8,8 +8,8 @@
 
 static const char eight[] = "Content-Transfer-Encoding: 8bit\r\n";
 
-static bool
-has_eight_bit(const char *bytes, size_t len)
+bool
+dsn_has_8bit(const char *bytes, size_t len)
 {
 	size_t i;
 
@@ -89,7 +89,7 @@ put_part(FILE *to, const char *part, size_t len)
 		(void)fputs("Content-Type: message/global-headers\r\n", to);
 	} else
 		put(to, part, (size_t)(mark - part));
-	if (!has_eight_bit(body, left)) {
+	if (!dsn_has_8bit(body, left)) {
 		(void)fputs("\r\n", to);
 		put(to, body, left);
 		return;

@@ -125,17 +125,6 @@ read_content(struct spool *sp, struct message *m, size_t most, size_t *len)
 	return mem;
 }
 
-static bool
-has_eight_bit(const char *bytes, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if ((bytes[i] & 0x80) != 0)
-			return true;
-	return false;
-}
-
 /* ---- the report ---- */
 
 bool
@@ -155,7 +144,7 @@ add_to(void *arg, const char *address)
 		.notify = NOTIFY_NEVER };
 	struct envelope *env = arg;
 
-	if (has_eight_bit(address, strlen(address)))
+	if (dsn_has_8bit(address, strlen(address)))
 		env->flags |= ENVELOPE_SMTPUTF8;
 	return envelope_add(env, &to);
 }
@@ -180,7 +169,7 @@ put_report(struct spool *sp, struct envelope *env, const char *text, size_t len)
 	env->arrived_us = (uint64_t)sp->now_ms * 1000;
 	env->size = len;
 	env->client = REPORT_CLIENT;
-	if (has_eight_bit(text, len))
+	if (dsn_has_8bit(text, len))
 		env->flags |= ENVELOPE_8BITMIME | ENVELOPE_8BIT;
 	body = spool_seal_file(text, len);
 	if (body == -1)
@@ -213,7 +202,7 @@ write_draft(struct draft *draft, struct dsn *d)
 {
 	FILE *to;
 
-	d->eight_bit = has_eight_bit(d->content,
+	d->eight_bit = dsn_has_8bit(d->content,
 	    d->full ? d->content_len
 		    : dsn_header_len(d->content, d->content_len));
 	free(draft->text);
@@ -298,7 +287,7 @@ report_again(struct spool *sp, struct message *m, const struct envelope *of,
 		env.id = id_next(&sp->ids, (uint64_t)sp->now_ms * 1000);
 		dsn_write_7bit(to, content, len);
 		if (fclose(to) == 0 && len == m->size &&
-		    !has_eight_bit(draft.text, draft.len))
+		    !dsn_has_8bit(draft.text, draft.len))
 			queue_report(sp, m, &env, &draft);
 	}
 	envelope_clear(&env);
