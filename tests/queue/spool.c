@@ -1,3 +1,4 @@
+#include "queue/spool_state.h"
 #include "tests/queue/box.h"
 
 static void
@@ -210,6 +211,7 @@ thousand_dead(void)
 	}
 	t_int(live, 100);
 	t_int(spool_jobs_unproven(b.sp), 128);
+	t_int(b.sp->job_count, 128); /* and no other */
 	box_clear(&b);
 }
 

@@ -286,6 +286,7 @@ test_start(void)
 		be_parent();
 	t_true(comes("event=started", "parent", 1));
 	t_true(comes("start uid=902", "queue", 1));
+	t_int(count("start uid=902", "queue"), 1);
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		t_row("%s", rows[i].role);
 		t_true(comes(rows[i].hears, rows[i].role, 1));
