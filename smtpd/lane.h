@@ -5,8 +5,8 @@
  * in order, opens up to "width" sessions, spreads the jobs over them and uses
  * each again while there is work. Every job handed in is handed back with a
  * result for every recipient, whatever happens. A lane is one destination at
- * one level with one set of credentials, so that nothing it reuses, be it a
- * connection or a TLS session, ever serves another policy.
+ * one level with one set of credentials, so that no connection ever serves
+ * another policy; TLS sessions outlive it, but serve the same policy only.
  */
 
 #ifndef SMTPD_LANE_H

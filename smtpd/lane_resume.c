@@ -1,7 +1,11 @@
 /*
  * TLS sessions kept to be resumed (RFC 8446 2.2), beyond the life of a lane:
  * each serves once (C.4), and only what is the same in all that a verdict
- * asks for.
+ * asks for. That may be another domain with the same host and the very same
+ * policy: providers publish one for all of their customers.
+ *
+ * As each connection takes one and leaves one, there are no more under a key
+ * than there were connections at once.
  */
 
 #include <stdlib.h>
@@ -21,6 +25,7 @@ struct kept {
 	TAILQ_ENTRY(kept) by_age;
 	struct tls_session *tls;
 	int64_t until_ms;
+	uint64_t number;
 	uint8_t key[TLS_SHA256_SIZE];
 };
 
@@ -28,12 +33,18 @@ struct lane_resume {
 	RB_HEAD(kept_tree, kept) tree;
 	TAILQ_HEAD(, kept) line; /* the oldest first */
 	size_t count;
+	uint64_t last;
 };
 
+/* By key; under one, the newest first. */
 static int
 compare(struct kept *a, struct kept *b)
 {
-	return memcmp(a->key, b->key, sizeof(a->key));
+	int by_key = memcmp(a->key, b->key, sizeof(a->key));
+
+	if (by_key != 0)
+		return by_key;
+	return (a->number < b->number) - (a->number > b->number);
 }
 
 /* RB_GENERATE_STATIC() of libbsd 0.11 needs an __unused that it lacks. */
@@ -56,10 +67,10 @@ add_tlsa(struct buf *b, const struct tls_tlsa *t)
 	buf_add(b, t->data, t->len);
 }
 
-/* Destination, level, policy, host, its TLSA records and the names that they
- * permit, address and port. */
+/* Level, policy, host, address and port; with TLSA records these and the
+ * names that they permit, which are those of one destination. */
 static bool
-make_key(uint8_t key[TLS_SHA256_SIZE], const struct lane *lane,
+make_key(uint8_t key[TLS_SHA256_SIZE], enum tls_level level,
     const struct lane_route *route, const struct candidate *c)
 {
 	char addr[NETADDR_TEXT_SIZE];
@@ -68,19 +79,20 @@ make_key(uint8_t key[TLS_SHA256_SIZE], const struct lane *lane,
 	size_t i;
 
 	buf_init(&b, CONTEXT_MAX);
-	add_text(&b, lane->destination);
-	add_text(&b, level_word(lane->level));
+	add_text(&b, level_word(level));
 	add_text(&b, mode_word(route->mode));
 	buf_add(&b, route->policy_sha256, sizeof(route->policy_sha256));
 	add_text(&b, c->host->name);
 	add_text(&b, c->host->matches ? "matches" : "");
 	add_text(&b, netaddr_text((const void *)c->addr, addr));
 	add_text(&b, dane_word(c->host->dane));
-	add_text(&b, c->host->tlsa_base);
-	add_text(&b, route->next_hop);
-	add_text(&b, route->expanded);
 	for (i = 0; i < c->host->tlsa_count; i++)
 		add_tlsa(&b, &c->host->tlsa[i]);
+	if (c->host->tlsa_count > 0) {
+		add_text(&b, c->host->tlsa_base);
+		add_text(&b, route->next_hop);
+		add_text(&b, route->expanded);
+	}
 	tls_sha256(buf_bytes(&b), buf_len(&b), key);
 	whole = !b.failed;
 	buf_clear(&b);
@@ -121,13 +133,14 @@ void
 lane_resume_keep(struct berth *b)
 {
 	struct lane_resume *r = b->lane->pool->resume;
-	struct tls_session *tls = session_take_tls(b->session);
-	struct kept *k, *other;
+	struct tls_session *tls;
+	struct kept *k;
 
-	if (tls == NULL)
+	if (b->left || (tls = session_take_tls(b->session)) == NULL)
 		return;
+	b->left = true;
 	k = xcalloc(1, sizeof(*k));
-	if (!make_key(k->key, b->lane, b->plan->route,
+	if (!make_key(k->key, b->lane->level, b->plan->route,
 		&b->plan->candidate[b->at])) {
 		tls_session_free(tls);
 		free(k);
@@ -135,8 +148,7 @@ lane_resume_keep(struct berth *b)
 	}
 	k->tls = tls;
 	k->until_ms = lane_now(b->lane) + KEPT_MS;
-	if ((other = RB_FIND(kept_tree, &r->tree, k)) != NULL)
-		drop(r, other);
+	k->number = ++r->last;
 	if (r->count == KEPT_MAX)
 		drop(r, TAILQ_FIRST(&r->line));
 	RB_INSERT(kept_tree, &r->tree, k);
@@ -149,15 +161,17 @@ lane_resume_take(struct lane *lane, const struct candidate *c)
 {
 	struct lane_resume *r = lane->pool->resume;
 	struct tls_session *tls;
-	struct kept want, *k, *next;
+	struct kept want = { .number = UINT64_MAX }, *k, *next;
 
 	TAILQ_FOREACH_SAFE(k, &r->line, by_age, next) {
 		if (k->until_ms > lane_now(lane))
 			break;
 		drop(r, k);
 	}
-	if (!make_key(want.key, lane, lane->plan->route, c) ||
-	    (k = RB_FIND(kept_tree, &r->tree, &want)) == NULL)
+	if (!make_key(want.key, lane->level, lane->plan->route, c))
+		return NULL;
+	k = RB_NFIND(kept_tree, &r->tree, &want);
+	if (k == NULL || memcmp(k->key, want.key, sizeof(k->key)) != 0)
 		return NULL;
 	tls = k->tls;
 	k->tls = NULL;

@@ -95,6 +95,8 @@ say(struct guest *g, const char *text)
 {
 	int len = (int)strlen(text);
 
+	if (g->ssl != NULL && g->mx->conduct.tickets)
+		SSL_new_session_ticket(g->ssl);
 	if (g->ssl != NULL)
 		SSL_write(g->ssl, text, len);
 	else

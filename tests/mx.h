@@ -38,6 +38,7 @@ struct mx_conduct {
 	bool implicit;      /* TLS from the first byte */
 	bool no_close_notify;
 	bool resume_fails; /* a handshake that resumes is reset */
+	bool tickets;      /* another one before each reply */
 };
 
 struct mx;

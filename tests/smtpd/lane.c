@@ -78,39 +78,6 @@ test_pace(void)
 	mx_stop(mx);
 }
 
-/* One message by a lane of its own. */
-static void
-send_alone(struct world *w, struct mx *mx, enum policy_mode mode)
-{
-	w->next[w->asked] = new_route();
-	w->next[w->asked]->mode = mode;
-	add_host(w->next[w->asked], "mx.test", mx);
-	give(w, 1, 1);
-	finish(w);
-	lane_free(w->lane);
-	new_lane(w, LEVEL_REQUIRE);
-}
-
-static void
-test_resume(void)
-{
-	struct mx_conduct conduct = { .tls = good };
-	struct mx *mx = mx_start(1, 0, &conduct);
-
-	open_world(world, LEVEL_REQUIRE, 100);
-	t_case("lane: a TLS session is resumed when the lane is long gone");
-	send_alone(world, mx, POLICY_ABSENT);
-	t_int(mx_resumed(mx), 0);
-	send_alone(world, mx, POLICY_ABSENT);
-	t_int(mx_resumed(mx), 1);
-	t_case("lane: and never under another policy (RFC 8461 5)");
-	send_alone(world, mx, POLICY_TESTING);
-	t_int(mx_resumed(mx), 1);
-	t_int(count(world, OUTCOME_DELIVERED), 3);
-	close_world(world);
-	mx_stop(mx);
-}
-
 static void
 test_next_host(void)
 {
@@ -531,7 +498,6 @@ main(void)
 	make_world();
 	test_spread();
 	test_pace();
-	test_resume();
 	test_next_host();
 	test_not_elsewhere();
 	test_defer();
