@@ -197,7 +197,7 @@ class Sink:
         s.tls = True
         s.buffer = b""
         self.record("%d --" % s.number, b"%s begins, server name %s\n" % (
-            s.sock.version().encode(), str(self.snis[-1:]).encode()))
+            str(s.sock.version()).encode(), str(self.snis[-1:]).encode()))
 
     def mail(self, s, line):
         s.sender, s.rcpts = line, []
