@@ -374,8 +374,8 @@ envelope_decode(struct envelope *env, const char *text, size_t len,
 const char *
 envelope_domain(const char *address)
 {
-	const char *at;
+	const char *at = strrchr(address, '@');
 
-	at = strrchr(address, '@');
-	return at == NULL ? "" : at + 1;
+	/* "a@b" alone is a bare quoted local part. */
+	return at == NULL || strchr(at, '"') != NULL ? "" : at + 1;
 }

@@ -90,8 +90,8 @@ int envelope_decode(struct envelope *, const char *text, size_t len,
     const char **why);
 
 /*
- * The domain of an address: behind the last @, "" if there is none.
- * Borrowed from "address". Not lowered.
+ * The domain of an address, its destination: behind the last @ outside of
+ * quotes, "" if there is none. Borrowed from "address". Not lowered.
  */
 const char *envelope_domain(const char *address);
 

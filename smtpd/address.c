@@ -385,14 +385,3 @@ address_qualify(struct address *a, const char *domain, const char **why)
 	}
 	return 0;
 }
-
-const char *
-address_destination(const char *mailbox)
-{
-	const char *at = strrchr(mailbox, '@');
-
-	/* "a@b" alone is a bare quoted local part. */
-	if (at == NULL || strchr(at, '"') != NULL)
-		return "";
-	return at + 1;
-}

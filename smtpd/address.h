@@ -69,12 +69,6 @@ int address_domain(char out[ADDRESS_DOMAIN_SIZE], const char *s, size_t len,
     unsigned accept, const char **why);
 
 /*
- * The destination key of a stored mailbox: its domain, "" if it has none.
- * Borrowed from "mailbox".
- */
-const char *address_destination(const char *mailbox);
-
-/*
  * xtext of RFC 3461 4: "+", "=" and all but printable ASCII as +XX.
  *
  * out      "size" bytes, NUL-terminated on success

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/envelope.h"
 #include "smtpd/address.h"
 #include "smtpd/alias.h"
 #include "smtpd/alias_table.h"
@@ -64,7 +65,7 @@ give_bare(struct walk *w, const char *name)
 static ssize_t
 find(const struct alias_table *t, const char *address)
 {
-	const char *domain = address_destination(address);
+	const char *domain = envelope_domain(address);
 	size_t len = strlen(address), low = 0, high = t->count;
 	char name[ADDRESS_LOCAL_MAX + 1];
 
@@ -102,7 +103,7 @@ enter(struct walk *w, const char *address)
 	ssize_t i = find(w->table, address);
 
 	if (i == -1)
-		return address_destination(address)[0] == '\0'
+		return envelope_domain(address)[0] == '\0'
 		    ? give_bare(w, address)
 		    : give(w, address);
 	switch ((enum mark)w->marks[i]) {

@@ -177,7 +177,7 @@ static bool
 look_at_rcpts(const struct work *w, const struct conf *conf, time_t now,
     struct conf_dest *dest)
 {
-	const char *first = address_destination(w->job.rcpts[0].address);
+	const char *first = envelope_domain(w->job.rcpts[0].address);
 	const char *domain;
 	struct conf_dest other;
 	bool one = true;
@@ -185,7 +185,7 @@ look_at_rcpts(const struct work *w, const struct conf *conf, time_t now,
 
 	conf_destination(conf, first, now, dest);
 	for (i = 1; i < w->job.rcpt_count; i++) {
-		domain = address_destination(w->job.rcpts[i].address);
+		domain = envelope_domain(w->job.rcpts[i].address);
 		if (strcmp(domain, first) == 0)
 			continue;
 		one = false;
@@ -203,7 +203,7 @@ work_look_up(const struct work *w, const struct conf *conf, time_t now,
 	bool is_via = strchr(w->destination, ':') != NULL;
 	bool one = look_at_rcpts(w, conf, now, &hop->dest);
 
-	(void)strlcpy(hop->domain, address_destination(w->job.rcpts[0].address),
+	(void)strlcpy(hop->domain, envelope_domain(w->job.rcpts[0].address),
 	    sizeof(hop->domain));
 	/* The queue's key: a domain, or host:port with ";level". */
 	(void)strlcpy(hop->destination, w->destination,

@@ -167,9 +167,12 @@ main(void)
 	t_int(errno, E2BIG);
 	envelope_clear(&env);
 
-	t_case("a domain is what follows the last @");
+	t_case("a domain is what follows the last @ outside of quotes");
 	t_str(envelope_domain("a@b.example"), "b.example");
 	t_str(envelope_domain("\"a@b\"@c.example"), "c.example");
+	t_str(envelope_domain("\"a@b\""), "");
+	t_str(envelope_domain("a@[192.0.2.1]"), "[192.0.2.1]");
 	t_str(envelope_domain("postmaster"), "");
+	t_str(envelope_domain(""), "");
 	return t_done();
 }

@@ -191,13 +191,6 @@ test_parts(void)
 	t_int(address_parse(&a, "root", 4, ADDRESS_BARE, &why), 0);
 	t_int(address_qualify(&a, "not a name", &why), -1);
 	t_str(a.text, "root");
-	t_case("parts: the destination of a stored mailbox");
-	t_str(address_destination("a@example.org"), "example.org");
-	t_str(address_destination("\"a@b\"@example.org"), "example.org");
-	t_str(address_destination("\"a@b\""), "");
-	t_str(address_destination("a@[192.0.2.1]"), "[192.0.2.1]");
-	t_str(address_destination("root"), "");
-	t_str(address_destination(""), "");
 }
 
 static void
