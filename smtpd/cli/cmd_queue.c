@@ -118,15 +118,21 @@ list_queue(const struct cli *cli, const struct ctl_request *req)
 static int
 set_sender(const struct cli *cli, struct ctl_request *req)
 {
+	const char *text = cli->sender, *why;
+	size_t len = strlen(text);
 	struct address a;
-	const char *why;
 
-	if (cli->sender[0] == '\0' || strcmp(cli->sender, "<>") == 0) {
+	/* As the log writes it, or without the brackets. */
+	if (len >= 2 && text[0] == '<' && text[len - 1] == '>') {
+		text++;
+		len -= 2;
+	}
+	if (len == 0) {
 		(void)strlcpy(req->sender, "<>", sizeof req->sender);
 		return EX_OK;
 	}
-	if (address_parse(&a, cli->sender, strlen(cli->sender),
-		ADDRESS_UTF8 | ADDRESS_BARE, &why) == -1)
+	if (address_parse(&a, text, len, ADDRESS_UTF8 | ADDRESS_BARE, &why) ==
+	    -1)
 		return cli_complain(cli, EX_USAGE, "%s: %s", cli->sender, why);
 	(void)strlcpy(req->sender, a.text, sizeof req->sender);
 	return EX_OK;

@@ -95,6 +95,7 @@ def _(lab):
     equal(len(queue("--domain", "strip.example")), 1)
     equal(len(queue("--domain", "good.example")), 0)
     equal(len(queue("--sender", "carol@relay.example.org")), 1)
+    equal(len(queue("--sender", "<carol@relay.example.org>")), 1)
     equal(len(queue("--sender", "x@y.example")), 0)
     equal(len(queue("--state", "deferred")), 1)
     equal(len(queue("--state", "held")), 0)
