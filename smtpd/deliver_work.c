@@ -82,78 +82,29 @@ work_free(struct work *w)
 	free(w);
 }
 
-static void
-fill_host(struct msg_rcpt_result *m, const struct lane_result *r)
-{
-	(void)strlcpy(m->mx, r->mx, sizeof(m->mx));
-	(void)strlcpy(m->addr, r->addr, sizeof(m->addr));
-	(void)strlcpy(m->tls, r->tls, sizeof(m->tls));
-	(void)strlcpy(m->cipher, r->cipher, sizeof(m->cipher));
-	(void)strlcpy(m->group, r->group, sizeof(m->group));
-	if (r->cert_sha256 != NULL)
-		memcpy(m->cert_sha256, r->cert_sha256, sizeof(m->cert_sha256));
-}
-
-static void
-fill_policy(struct msg_rcpt_result *m, const struct lane_result *r)
-{
-	(void)strlcpy(m->policy_id, r->policy_id, sizeof(m->policy_id));
-	(void)strlcpy(m->tlsa, r->tlsa, sizeof(m->tlsa));
-	m->policy_fetched = r->policy_fetched;
-	if (r->policy_sha256 != NULL)
-		memcpy(m->policy_sha256, r->policy_sha256,
-		    sizeof(m->policy_sha256));
-}
-
 void
 work_tell(struct work *w, struct ipc *queue, size_t rcpt,
-    const struct lane_result *r)
+    struct msg_rcpt_result *result)
 {
-	struct msg_rcpt_result m = { .job = w->number };
-
 	w->told++;
-	if (queue == NULL)
-		return;
-	m.rcpt = w->rcpt_number[rcpt];
-	m.outcome = r->outcome;
-	m.scope = r->scope;
-	m.reason = r->reason;
-	m.would_defer = r->would_defer;
-	m.auth = r->auth;
-	m.policy = r->mode;
-	m.level = r->level;
-	m.route_secure = r->route_secure;
-	m.sts_failure = r->sts_failure;
-	m.resumed = r->resumed;
-	m.dsn_relayed = r->dsn_relayed;
-	fill_host(&m, r);
-	(void)strlcpy(m.dsn, r->dsn, sizeof(m.dsn));
-	(void)strlcpy(m.reply, r->reply, sizeof(m.reply));
-	(void)strlcpy(m.detail, r->detail, sizeof(m.detail));
-	fill_policy(&m, r);
-	MSG_SEND(queue, rcpt_result, &m, -1);
+	result->job = w->number;
+	result->rcpt = w->rcpt_number[rcpt];
+	if (queue != NULL)
+		MSG_SEND(queue, rcpt_result, result, -1);
 }
 
 void
 work_tell_all(struct work *w, struct ipc *queue, const char *detail)
 {
-	struct lane_result r = { .outcome = OUTCOME_DEFERRED,
+	struct msg_rcpt_result result = { .outcome = OUTCOME_DEFERRED,
 		.scope = SCOPE_DESTINATION,
 		.reason = REASON_CONNECT_FAILED,
-		.dsn = "4.3.5", /* RFC 3463: incorrectly configured */
-		.mx = "",
-		.addr = "",
-		.tls = "",
-		.cipher = "",
-		.group = "",
-		.reply = "",
-		.detail = detail,
-		.policy_id = "",
-		.tlsa = "" };
+		.dsn = "4.3.5" /* RFC 3463: incorrectly configured */ };
 	size_t i;
 
+	(void)strlcpy(result.detail, detail, sizeof(result.detail));
 	for (i = 0; i < w->job.rcpt_count; i++)
-		work_tell(w, queue, i, &r);
+		work_tell(w, queue, i, &result);
 }
 
 /* ---- the next hop ---- */

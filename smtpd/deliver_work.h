@@ -35,7 +35,7 @@ struct work *work_of(struct lane_job *);
 
 /* Tell one recipient's result; "queue" may be NULL. */
 void work_tell(struct work *, struct ipc *queue, size_t rcpt,
-    const struct lane_result *);
+    struct msg_rcpt_result *);
 /* Tell the same of all: a deferral before any lane had it. */
 void work_tell_all(struct work *, struct ipc *queue, const char *detail);
 

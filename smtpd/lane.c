@@ -229,7 +229,7 @@ lane_finish_job(struct lane *lane, struct lane_job *job)
 
 void
 lane_fail_job(struct lane *lane, struct lane_job *job,
-    const struct lane_result *result)
+    struct msg_rcpt_result *result)
 {
 	const struct lane_pool_options *o = &lane->pool->options;
 	size_t i;

@@ -50,7 +50,7 @@ struct lane_route {
 	enum route_status status;
 	enum reason reason; /* unless ROUTE_OK; else why there is no policy */
 	char dsn[16];
-	char detail[1024];
+	char detail[DETAIL_SIZE];
 	enum policy_mode mode;
 	char policy_id[33];
 	int64_t policy_fetched;    /* seconds since 1970; 0: no policy */
@@ -97,41 +97,14 @@ struct lane_job {
 	struct lane_kept *kept; /* what the last host said */
 };
 
-/* What became of a recipient. Strings never NULL, borrowed for the call. */
-struct lane_result {
-	enum outcome outcome;
-	enum scope scope;
-	enum reason reason;
-	enum reason would_defer;
-	enum reason sts_failure;
-	enum verdict_auth auth;
-	enum policy_mode mode;
-	enum tls_level level;
-	bool route_secure;
-	bool resumed;
-	bool dsn_relayed; /* the host will send what NOTIFY asks itself */
-	const char *dsn;
-	const char *mx;
-	const char *addr;
-	const char *tls; /* "TLSv1.3"; "none": in clear; "": no connection */
-	const char *cipher;
-	const char *group;
-	const char *reply;
-	const char *detail;
-	const char *policy_id;
-	int64_t policy_fetched;       /* 0: no policy */
-	const uint8_t *policy_sha256; /* 32 bytes; NULL: no policy */
-	const uint8_t *cert_sha256;   /* 32 bytes, or NULL */
-	const char *tlsa;             /* the record that matched, "3 1 1" */
-};
-
 struct lane_ops {
 	/* Find the route; lane_answer() brings it. refresh: look whether the
 	 * policy has changed (RFC 8461 5.1). */
 	void (*ask)(void *arg, struct lane *, bool refresh);
-	/* One recipient's result; "rcpt" is its place in the job. */
+	/* One recipient's result; "rcpt" is its place in the job. Fields "job"
+	 * and "rcpt" are the callee's to fill in. */
 	void (*result)(void *arg, struct lane_job *, size_t rcpt,
-	    const struct lane_result *);
+	    struct msg_rcpt_result *);
 	/* All results were told: the job is its owner's again. */
 	void (*done)(void *arg, struct lane_job *);
 	/* Nothing left to do for a while: lane_free() may be called. */

@@ -117,8 +117,7 @@ int64_t lane_now(const struct lane *);
 void lane_soon(struct lane *);
 void lane_plan_release(struct lane_plan *);
 /* Hand the job back: the rest of its recipients gets "result". */
-void lane_fail_job(struct lane *, struct lane_job *,
-    const struct lane_result *);
+void lane_fail_job(struct lane *, struct lane_job *, struct msg_rcpt_result *);
 /* No host is left: fail what waits. False: another look comes first. */
 bool lane_give_up(struct lane *);
 /* All recipients are settled: hand the job back. */

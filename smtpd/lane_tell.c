@@ -6,8 +6,6 @@
 #include "smtpd/explain.h"
 #include "smtpd/lane_part.h"
 
-#define DETAIL_SIZE 1024
-
 /* ---- messages ---- */
 
 void
@@ -38,70 +36,66 @@ lane_make_message(struct lane_job *job)
 /* ---- from facts to results ---- */
 
 static void
-add_policy(struct lane_result *r, const struct lane_route *route)
+add_policy(struct msg_rcpt_result *r, const struct lane_route *route)
 {
-	r->mode = route->mode;
-	r->policy_id = route->policy_id;
+	r->policy = route->mode;
+	(void)strlcpy(r->policy_id, route->policy_id, sizeof(r->policy_id));
 	r->policy_fetched = route->policy_fetched;
-	r->policy_sha256 =
-	    route->policy_fetched != 0 ? route->policy_sha256 : NULL;
+	if (route->policy_fetched != 0)
+		memcpy(r->policy_sha256, route->policy_sha256,
+		    sizeof(r->policy_sha256));
 }
 
-static struct lane_result
+static struct msg_rcpt_result
 empty_result(const struct lane *lane)
 {
-	struct lane_result r = { .outcome = OUTCOME_DEFERRED,
+	struct msg_rcpt_result r = { .outcome = OUTCOME_DEFERRED,
 		.scope = SCOPE_DESTINATION,
-		.dsn = "",
-		.mx = "",
-		.addr = "",
-		.tls = "",
-		.cipher = "",
-		.group = "",
-		.reply = "",
-		.detail = "",
-		.policy_id = "",
-		.tlsa = "" };
+		.level = lane->level };
 
-	r.level = lane->level;
 	if (lane->plan != NULL)
 		add_policy(&r, lane->plan->route);
 	return r;
 }
 
 static void
-add_report(struct lane_result *r, const struct session_report *report)
+add_tls(struct msg_rcpt_result *r, const struct tls_facts *tls)
 {
-	r->addr = report->addr;
+	(void)strlcpy(r->tls, tls->version, sizeof(r->tls));
+	(void)strlcpy(r->cipher, tls->cipher, sizeof(r->cipher));
+	(void)strlcpy(r->group, tls->group, sizeof(r->group));
+	(void)strlcpy(r->tlsa, tls->tlsa, sizeof(r->tlsa));
+	r->resumed = tls->resumed;
+	memcpy(r->cert_sha256, tls->sha256, sizeof(r->cert_sha256));
+}
+
+static void
+add_report(struct msg_rcpt_result *r, const struct session_report *report)
+{
+	(void)strlcpy(r->addr, report->addr, sizeof(r->addr));
 	r->would_defer = report->verdict.would_defer;
 	r->sts_failure = report->verdict.sts_failure;
 	r->auth = report->verdict.auth;
 	r->route_secure = report->verdict.route_secure;
 	r->dsn_relayed = report->offers_dsn;
-	if (report->connected)
-		r->tls = "none";
-	if (!report->tls_done)
-		return;
-	r->tls = report->tls.version;
-	r->cipher = report->tls.cipher;
-	r->group = report->tls.group;
-	r->resumed = report->tls.resumed;
-	r->cert_sha256 = report->tls.sha256;
-	r->tlsa = report->tls.tlsa;
+	if (report->tls_done)
+		add_tls(r, &report->tls);
+	else if (report->connected)
+		(void)strlcpy(r->tls, "none", sizeof(r->tls));
 }
 
 static void
-add_trouble(struct lane_result *r, const struct trouble *t)
+add_trouble(struct msg_rcpt_result *r, const struct trouble *t)
 {
 	r->outcome = t->outcome;
 	r->scope = t->scope;
 	r->reason = t->reason;
-	r->dsn = t->dsn;
+	(void)strlcpy(r->dsn, t->dsn, sizeof(r->dsn));
 }
 
 static void
 tell(struct lane *lane, struct lane_job *job, size_t rcpt,
-    const struct lane_result *r)
+    struct msg_rcpt_result *r)
 {
 	const struct lane_pool_options *o = &lane->pool->options;
 
@@ -113,19 +107,16 @@ static void
 tell_client_result(struct lane *lane, struct berth *b, size_t rcpt,
     const struct client_result *c)
 {
-	struct lane_result r = empty_result(lane);
-	char detail[DETAIL_SIZE];
+	struct msg_rcpt_result r = empty_result(lane);
 
 	add_policy(&r, b->plan->route);
 	add_report(&r, session_report(b->session));
 	add_trouble(&r, &c->trouble);
-	r.mx = b->target.name;
-	r.reply = c->reply;
-	if (c->trouble.detail[0] != '\0') {
-		(void)snprintf(detail, sizeof(detail), "%s (%s): %s", r.mx,
+	(void)strlcpy(r.mx, b->target.name, sizeof(r.mx));
+	(void)strlcpy(r.reply, c->reply, sizeof(r.reply));
+	if (c->trouble.detail[0] != '\0')
+		(void)snprintf(r.detail, sizeof(r.detail), "%s (%s): %s", r.mx,
 		    r.addr, c->trouble.detail);
-		r.detail = detail;
-	}
 	tell(lane, b->job, rcpt, &r);
 }
 
@@ -339,8 +330,7 @@ lane_fail_everywhere(struct lane *lane, struct lane_job *job)
 {
 	const struct lane_kept *k =
 	    job->kept != NULL ? job->kept : choose_fault(lane->plan);
-	struct lane_result r = empty_result(lane);
-	char detail[DETAIL_SIZE];
+	struct msg_rcpt_result r = empty_result(lane);
 
 	if (k == NULL) {
 		lane_fail_locally(lane, job,
@@ -352,13 +342,13 @@ lane_fail_everywhere(struct lane *lane, struct lane_job *job)
 	add_trouble(&r, &k->trouble);
 	if (is_loop(lane, k)) {
 		r.outcome = OUTCOME_BOUNCED;
-		r.dsn = reason_dsn(REASON_MAIL_LOOP);
+		(void)strlcpy(r.dsn, reason_dsn(REASON_MAIL_LOOP),
+		    sizeof(r.dsn));
 	}
-	make_detail(detail, lane, k);
-	add_others(detail, lane->plan, k);
-	r.mx = k->mx;
-	r.reply = k->reply;
-	r.detail = detail;
+	make_detail(r.detail, lane, k);
+	add_others(r.detail, lane->plan, k);
+	(void)strlcpy(r.mx, k->mx, sizeof(r.mx));
+	(void)strlcpy(r.reply, k->reply, sizeof(r.reply));
 	lane_fail_job(lane, job, &r);
 }
 
@@ -366,11 +356,14 @@ void
 lane_fail_route(struct lane *lane, struct lane_job *job)
 {
 	const struct lane_route *route = lane->plan->route;
-	struct lane_result r = empty_result(lane);
+	struct msg_rcpt_result r = empty_result(lane);
+	const char *dsn = route->dsn;
 
 	r.reason = route->reason;
-	r.dsn = route->dsn[0] != '\0' ? route->dsn : reason_dsn(route->reason);
-	r.detail = route->detail;
+	if (dsn[0] == '\0')
+		dsn = reason_dsn(route->reason);
+	(void)strlcpy(r.dsn, dsn, sizeof(r.dsn));
+	(void)strlcpy(r.detail, route->detail, sizeof(r.detail));
 	if (route->status == ROUTE_BOUNCE)
 		r.outcome = OUTCOME_BOUNCED;
 	lane_fail_job(lane, job, &r);
@@ -379,10 +372,10 @@ lane_fail_route(struct lane *lane, struct lane_job *job)
 void
 lane_fail_locally(struct lane *lane, struct lane_job *job, const char *detail)
 {
-	struct lane_result r = empty_result(lane);
+	struct msg_rcpt_result r = empty_result(lane);
 
 	r.reason = REASON_DNS_ERROR;
-	r.dsn = reason_dsn(REASON_DNS_ERROR);
-	r.detail = detail;
+	(void)strlcpy(r.dsn, reason_dsn(REASON_DNS_ERROR), sizeof(r.dsn));
+	(void)strlcpy(r.detail, detail, sizeof(r.detail));
 	lane_fail_job(lane, job, &r);
 }

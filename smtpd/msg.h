@@ -16,6 +16,7 @@
 #define ENVID_SIZE 101       /* RFC 3461 4.4 */
 #define DESTINATION_SIZE 264 /* a domain, or `via` host:port */
 #define ROUTE_ADDRS_MAX 16   /* addresses tried of one host */
+#define DETAIL_SIZE 1024     /* what went wrong, for people */
 
 enum msg_fd { NO_FD, FD, MAY_FD };
 

@@ -181,9 +181,9 @@ queue_of(const struct deliver *d)
 
 static void
 on_result(void *arg, struct lane_job *job, size_t rcpt,
-    const struct lane_result *r)
+    struct msg_rcpt_result *result)
 {
-	work_tell(work_of(job), queue_of(arg), rcpt, r);
+	work_tell(work_of(job), queue_of(arg), rcpt, result);
 }
 
 static void

@@ -55,7 +55,7 @@ on_ask(void *arg, struct lane *lane, bool refresh)
 
 static void
 on_result(void *arg, struct lane_job *job, size_t rcpt,
-    const struct lane_result *r)
+    struct msg_rcpt_result *r)
 {
 	(void)arg;
 	(void)job;

@@ -84,19 +84,19 @@ on_ask(void *arg, struct lane *lane, bool refresh)
 
 static inline void
 on_result(void *arg, struct lane_job *job, size_t rcpt,
-    const struct lane_result *r)
+    struct msg_rcpt_result *r)
 {
 	struct work *work = (struct work *)(void *)job;
 	struct seen *s = &work->seen[rcpt];
 
 	(void)arg;
 	s->results++;
-	s->outcome = r->outcome;
-	s->scope = r->scope;
-	s->reason = r->reason;
-	s->auth = r->auth;
-	s->level = r->level;
-	s->policy_fetched = r->policy_sha256 != NULL ? r->policy_fetched : -1;
+	s->outcome = (enum outcome)r->outcome;
+	s->scope = (enum scope)r->scope;
+	s->reason = (enum reason)r->reason;
+	s->auth = (enum verdict_auth)r->auth;
+	s->level = (enum tls_level)r->level;
+	s->policy_fetched = r->policy_fetched;
 	strlcpy(s->dsn, r->dsn, sizeof(s->dsn));
 	strlcpy(s->mx, r->mx, sizeof(s->mx));
 	strlcpy(s->detail, r->detail, sizeof(s->detail));
