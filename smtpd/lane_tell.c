@@ -47,14 +47,14 @@ add_policy(struct msg_rcpt_result *r, const struct lane_route *route)
 }
 
 static struct msg_rcpt_result
-empty_result(const struct lane *lane)
+empty_result(const struct lane *lane, const struct lane_plan *plan)
 {
 	struct msg_rcpt_result r = { .outcome = OUTCOME_DEFERRED,
 		.scope = SCOPE_DESTINATION,
 		.level = lane->level };
 
-	if (lane->plan != NULL)
-		add_policy(&r, lane->plan->route);
+	if (plan != NULL)
+		add_policy(&r, plan->route);
 	return r;
 }
 
@@ -107,9 +107,8 @@ static void
 tell_client_result(struct lane *lane, struct berth *b, size_t rcpt,
     const struct client_result *c)
 {
-	struct msg_rcpt_result r = empty_result(lane);
+	struct msg_rcpt_result r = empty_result(lane, b->plan);
 
-	add_policy(&r, b->plan->route);
 	add_report(&r, session_report(b->session));
 	add_trouble(&r, &c->trouble);
 	(void)strlcpy(r.mx, b->target.name, sizeof(r.mx));
@@ -330,7 +329,7 @@ lane_fail_everywhere(struct lane *lane, struct lane_job *job)
 {
 	const struct lane_kept *k =
 	    job->kept != NULL ? job->kept : choose_fault(lane->plan);
-	struct msg_rcpt_result r = empty_result(lane);
+	struct msg_rcpt_result r = empty_result(lane, lane->plan);
 
 	if (k == NULL) {
 		lane_fail_locally(lane, job,
@@ -356,7 +355,7 @@ void
 lane_fail_route(struct lane *lane, struct lane_job *job)
 {
 	const struct lane_route *route = lane->plan->route;
-	struct msg_rcpt_result r = empty_result(lane);
+	struct msg_rcpt_result r = empty_result(lane, lane->plan);
 	const char *dsn = route->dsn;
 
 	r.reason = route->reason;
@@ -372,7 +371,7 @@ lane_fail_route(struct lane *lane, struct lane_job *job)
 void
 lane_fail_locally(struct lane *lane, struct lane_job *job, const char *detail)
 {
-	struct msg_rcpt_result r = empty_result(lane);
+	struct msg_rcpt_result r = empty_result(lane, lane->plan);
 
 	r.reason = REASON_DNS_ERROR;
 	(void)strlcpy(r.dsn, reason_dsn(REASON_DNS_ERROR), sizeof(r.dsn));
