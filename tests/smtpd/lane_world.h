@@ -304,6 +304,7 @@ make_world(void)
 static inline void
 end_world(void)
 {
+	run_for(10, stop_loop); /* sessions see that the hosts have stopped */
 	ev_free(ev);
 	SSL_CTX_free(good);
 	SSL_CTX_free(bad);
