@@ -33,7 +33,8 @@ bool work_add(struct work *, const struct msg_job_rcpt *);
 void work_free(struct work *);
 struct work *work_of(struct lane_job *);
 
-/* Tell one recipient's result; "queue" may be NULL. */
+/* Tell one recipient's result, with "job" and "rcpt" filled in; "queue" may be
+ * NULL. */
 void work_tell(struct work *, struct ipc *queue, size_t rcpt,
     struct msg_rcpt_result *);
 /* Tell the same of all: a deferral before any lane had it. */

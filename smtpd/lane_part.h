@@ -43,7 +43,7 @@ struct berth {
 	struct ev_timer idle;
 	bool is_idle;
 	bool ready;
-	bool left; /* a TLS session, to be resumed by another */
+	bool tls_is_kept; /* for another connection to resume */
 	unsigned served;
 	int64_t began_us; /* its opening; once ready, its job */
 	char tag[64];

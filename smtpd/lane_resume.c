@@ -136,9 +136,9 @@ lane_resume_keep(struct berth *b)
 	struct tls_session *tls;
 	struct kept *k;
 
-	if (b->left || (tls = session_take_tls(b->session)) == NULL)
+	if (b->tls_is_kept || (tls = session_take_tls(b->session)) == NULL)
 		return;
-	b->left = true;
+	b->tls_is_kept = true;
 	k = xcalloc(1, sizeof(*k));
 	if (!make_key(k->key, b->lane->level, b->plan->route,
 		&b->plan->candidate[b->at])) {

@@ -303,6 +303,17 @@ box_messages(const struct box *b)
 	return counts.messages;
 }
 
+/* Is there a file of that message in "folder"? */
+static inline bool
+box_has(const struct box *b, const char *folder, uint64_t id)
+{
+	char path[128], text[ID_SIZE];
+
+	id_format(id, text);
+	(void)snprintf(path, sizeof path, "%s/%s/%s", b->dir, folder, text);
+	return access(path, F_OK) == 0;
+}
+
 /* The whole of a descriptor as text, to free(3). */
 static inline char *
 box_read(int fd)

@@ -55,16 +55,6 @@ set_up(struct box *b)
 	t_true(box_open(b));
 }
 
-static bool
-is_there(const struct box *b, const char *folder, uint64_t id)
-{
-	char name[128], text[ID_SIZE];
-
-	id_format(id, text);
-	(void)snprintf(name, sizeof name, "%s/%s/%s", b->dir, folder, text);
-	return access(name, F_OK) == 0;
-}
-
 static void
 folders(void)
 {
@@ -133,7 +123,7 @@ envelopes(void)
 
 	t_case("... its bytes are kept aside, and durable there");
 	t_int(box_messages(&b), 0);
-	t_true(is_there(&b, "damaged", id));
+	t_true(box_has(&b, "damaged", id));
 	t_true(strncmp(made, "damaged/", 8) == 0);
 	t_int(made_fd, -1);
 	box_clear(&b);
@@ -184,12 +174,12 @@ large(void)
 	t_int(put_large(&b, id, 5), 0);
 	t_int(spool_sync_begin(b.sp, &sync, b.now), 1);
 	spool_synced(b.sp, 0, b.now);
-	t_true(is_there(&b, "large", id));
+	t_true(box_has(&b, "large", id));
 	t_int(spool_sync_begin(b.sp, &sync, b.now), 1);
 	spool_synced(b.sp, EIO, b.now);
 	t_int(b.refused_count, 1);
 	t_int(b.settled_count, 0);
-	t_true(!is_there(&b, "large", id));
+	t_true(!box_has(&b, "large", id));
 	box_clear(&b);
 }
 

@@ -400,16 +400,6 @@ put_large(struct box *b)
 	return id;
 }
 
-static bool
-is_there(const struct box *b, const char *folder, uint64_t id)
-{
-	char path[128], text[ID_SIZE];
-
-	id_format(id, text);
-	(void)snprintf(path, sizeof path, "%s/%s/%s", b->dir, folder, text);
-	return access(path, F_OK) == 0;
-}
-
 static void
 unreadable(void)
 {
@@ -430,7 +420,7 @@ unreadable(void)
 	tidy(&b);
 	box_reopen(&b);
 	t_int(box_messages(&b), 6);
-	t_true(is_there(&b, "large", id));
+	t_true(box_has(&b, "large", id));
 	box_clear(&b);
 }
 
@@ -452,14 +442,14 @@ damaged(void)
 	(void)close(fd);
 	box_reopen(&b);
 	t_int(box_messages(&b), 1);
-	t_true(!is_there(&b, "large", id));
-	t_true(is_there(&b, "damaged", id));
+	t_true(!box_has(&b, "large", id));
+	t_true(box_has(&b, "damaged", id));
 
 	t_case("... one that nobody submitted is removed");
 	fd = spool_large_open(b.sp, id);
 	(void)close(fd);
 	box_reopen(&b);
-	t_true(!is_there(&b, "large", id));
+	t_true(!box_has(&b, "large", id));
 	box_clear(&b);
 }
 

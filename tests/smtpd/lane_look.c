@@ -24,11 +24,13 @@ test_second_look(struct mx *mx)
 	       "(RFC 8461 5.1)");
 	r = enforce_route(mx, "2", true);
 	r->policy_fetched = 1795492800;
+	r->policy_sha256[31] = 7;
 	send_one(enforce_route(mx, "1", false), r);
 	t_int(count(world, OUTCOME_DELIVERED), 1);
 	t_int(world->work[0].seen[0].auth, AUTH_MTA_STS);
 	t_int(world->work[0].seen[0].level, LEVEL_REQUIRE);
 	t_int(world->work[0].seen[0].policy_fetched, 1795492800);
+	t_int(world->work[0].seen[0].policy_sha256[31], 7);
 	t_int(world->asked, 2);
 	t_int(world->refreshes, 1);
 	close_world(world);

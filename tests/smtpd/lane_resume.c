@@ -12,7 +12,7 @@ struct way {
 	uint8_t digest; /* the first byte of the policy's */
 	bool matches;
 	uint8_t usage; /* of a TLSA record; 0: there is none */
-	const char *host;
+	const char *host, *base, *expanded; /* names; NULL: the usual */
 };
 
 #define UNUSABLE 255 /* usage: records, but of no kind that we know */
@@ -45,6 +45,10 @@ make_route(const struct way *way, struct mx *mx)
 	r->mode = way->mode;
 	r->policy_sha256[0] = way->digest;
 	strlcpy(r->next_hop, way->destination, sizeof(r->next_hop));
+	if (way->expanded != NULL)
+		strlcpy(r->expanded, way->expanded, sizeof(r->expanded));
+	if (way->base != NULL)
+		strlcpy(h->tlsa_base, way->base, sizeof(h->tlsa_base));
 	h->matches = way->matches;
 	h->origin = MX_SECURE;
 	if (way->usage == UNUSABLE)
@@ -87,39 +91,48 @@ open_empty_world(void)
 	world->lane = NULL;
 }
 
-#define USUAL LEVEL_REQUIRE, POLICY_TESTING, 1, true
+#define BY(d, l, m, n, listed, u) \
+	.destination = (d), .level = (l), .mode = (m), .digest = (n), \
+	.matches = (listed), .usage = (u)
+#define USUAL(d, u) BY(d, LEVEL_REQUIRE, POLICY_TESTING, 1, true, u)
 
 static const struct {
 	const char *name;
 	struct way first, second;
 	int resumed;
 } rows[] = {
-	{ "the same, when its lane is long gone", { "a", USUAL, 0, NULL },
-	    { "a", USUAL, 0, NULL }, 1 },
-	{ "another domain with the very same policy", { "a", USUAL, 0, NULL },
-	    { "b", USUAL, 0, NULL }, 1 },
-	{ "the policy's file differs", { "a", USUAL, 0, NULL },
-	    { "b", LEVEL_REQUIRE, POLICY_TESTING, 2, true, 0, NULL }, 0 },
-	{ "its mode differs", { "a", USUAL, 0, NULL },
-	    { "b", LEVEL_REQUIRE, POLICY_ENFORCE, 1, true, 0, NULL }, 0 },
-	{ "it does not list the host", { "a", USUAL, 0, NULL },
-	    { "b", LEVEL_REQUIRE, POLICY_TESTING, 1, false, 0, NULL }, 0 },
-	{ "the level differs", { "a", USUAL, 0, NULL },
-	    { "b", LEVEL_OPPORTUNISTIC, POLICY_TESTING, 1, true, 0, NULL }, 0 },
-	{ "TLSA records have come", { "a", USUAL, 0, NULL },
-	    { "a", USUAL, 3, NULL }, 0 },
-	{ "they have gone", { "a", USUAL, 3, NULL }, { "a", USUAL, 0, NULL },
-	    0 },
-	{ "there are none of a kind we know", { "a", USUAL, 0, NULL },
-	    { "a", USUAL, UNUSABLE, NULL }, 0 },
-	{ "another name of the host", { "a", USUAL, 0, NULL },
-	    { "a", USUAL, 0, "mx2.test" }, 0 },
-	{ "the same records", { "a", USUAL, 3, NULL }, { "a", USUAL, 3, NULL },
-	    1 },
-	{ "others that fit as well", { "a", USUAL, 3, NULL },
-	    { "a", USUAL, 2, NULL }, 0 },
+	{ "the same, when its lane is long gone", { USUAL("a", 0) },
+	    { USUAL("a", 0) }, 1 },
+	{ "another domain with the very same policy", { USUAL("a", 0) },
+	    { USUAL("b", 0) }, 1 },
+	{ "and without any policy",
+	    { BY("a", LEVEL_REQUIRE, POLICY_ABSENT, 0, false, 0) },
+	    { BY("b", LEVEL_REQUIRE, POLICY_ABSENT, 0, false, 0) }, 1 },
+	{ "there was none before",
+	    { BY("a", LEVEL_REQUIRE, POLICY_ABSENT, 0, false, 0) },
+	    { BY("a", LEVEL_REQUIRE, POLICY_TESTING, 0, false, 0) }, 0 },
+	{ "the policy's file differs", { USUAL("a", 0) },
+	    { BY("b", LEVEL_REQUIRE, POLICY_TESTING, 2, true, 0) }, 0 },
+	{ "its mode differs", { USUAL("a", 0) },
+	    { BY("b", LEVEL_REQUIRE, POLICY_ENFORCE, 1, true, 0) }, 0 },
+	{ "it does not list the host", { USUAL("a", 0) },
+	    { BY("b", LEVEL_REQUIRE, POLICY_TESTING, 1, false, 0) }, 0 },
+	{ "the level differs", { USUAL("a", 0) },
+	    { BY("b", LEVEL_OPPORTUNISTIC, POLICY_TESTING, 1, true, 0) }, 0 },
+	{ "TLSA records have come", { USUAL("a", 0) }, { USUAL("a", 3) }, 0 },
+	{ "they have gone", { USUAL("a", 3) }, { USUAL("a", 0) }, 0 },
+	{ "there are none of a kind we know", { USUAL("a", 0) },
+	    { USUAL("a", UNUSABLE) }, 0 },
+	{ "another name of the host", { USUAL("a", 0) },
+	    { USUAL("a", 0), .host = "mx2.test" }, 0 },
+	{ "the same records", { USUAL("a", 3) }, { USUAL("a", 3) }, 1 },
+	{ "others that fit as well", { USUAL("a", 3) }, { USUAL("a", 2) }, 0 },
+	{ "they stand at another name", { USUAL("a", 3) },
+	    { USUAL("a", 3), .base = "mx1.test" }, 0 },
+	{ "DANE-TA, and an alias of the domain", { USUAL("a", 2) },
+	    { USUAL("a", 2), .expanded = "b" }, 0 },
 	{ "DANE-TA, and other names that it permits (RFC 7672 3.2.2)",
-	    { "a", USUAL, 2, NULL }, { "b", USUAL, 2, NULL }, 0 },
+	    { USUAL("a", 2) }, { USUAL("b", 2) }, 0 },
 };
 
 static void
@@ -146,7 +159,7 @@ test_context(struct mx *mx)
 static void
 test_address(struct mx *mx, struct mx *other)
 {
-	static const struct way way = { "a", USUAL, 0, NULL };
+	static const struct way way = { USUAL("a", 0) };
 
 	t_case("resume: another address of the host");
 	open_empty_world();
@@ -161,8 +174,8 @@ test_address(struct mx *mx, struct mx *other)
 static int
 send_together(struct mx *mx, int n)
 {
-	static const struct way ways[] = { { "a", USUAL, 0, NULL },
-		{ "b", USUAL, 0, NULL }, { "c", USUAL, 0, NULL } };
+	static const struct way ways[] = { { USUAL("a", 0) }, { USUAL("b", 0) },
+		{ USUAL("c", 0) } };
 	int i, before = mx_resumed(mx);
 	struct lane *lane[3];
 
@@ -193,7 +206,7 @@ test_number(struct mx *mx)
 static void
 test_tickets(struct mx *mx)
 {
-	static const struct way way = { "d", USUAL, 0, NULL };
+	static const struct way way = { USUAL("d", 0) };
 	struct lane *lane;
 
 	t_case("resume: a host that sends many tickets leaves one");

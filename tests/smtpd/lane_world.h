@@ -36,6 +36,7 @@ struct seen {
 	enum verdict_auth auth;
 	enum tls_level level;
 	int64_t policy_fetched;
+	uint8_t policy_sha256[32];
 	char dsn[16];
 	char mx[64];
 	char detail[1024];
@@ -97,6 +98,7 @@ on_result(void *arg, struct lane_job *job, size_t rcpt,
 	s->auth = (enum verdict_auth)r->auth;
 	s->level = (enum tls_level)r->level;
 	s->policy_fetched = r->policy_fetched;
+	memcpy(s->policy_sha256, r->policy_sha256, sizeof(s->policy_sha256));
 	strlcpy(s->dsn, r->dsn, sizeof(s->dsn));
 	strlcpy(s->mx, r->mx, sizeof(s->mx));
 	strlcpy(s->detail, r->detail, sizeof(s->detail));
