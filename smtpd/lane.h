@@ -5,8 +5,9 @@
  * in order, opens up to "width" sessions, spreads the jobs over them and uses
  * each again while there is work. Every job handed in is handed back with a
  * result for every recipient, whatever happens. A lane is one destination at
- * one level with one set of credentials, so that no connection ever serves
- * another policy; TLS sessions outlive it, but serve the same policy only.
+ * one level with one set of credentials. Lanes share connections and TLS
+ * sessions only where all that a verdict rests on is the very same, policy
+ * included.
  */
 
 #ifndef SMTPD_LANE_H
@@ -118,6 +119,7 @@ struct lane_pool_options {
 	const struct lane_ops *ops;        /* borrowed */
 	void *arg;
 	size_t sessions_max; /* in all */
+	int spare_ms;        /* one without work may serve another lane */
 	/* Wall clock for advice with dates. */
 	time_t (*now)(void);
 };

@@ -1,11 +1,14 @@
 /*
  * Inside a lane: its state, shared by lane.c (jobs and route), lane_walk.c
- * (hosts and sessions), lane_pace.c, lane_resume.c and lane_tell.c (results).
+ * (hosts), lane_berth.c (sessions), lane_pace.c, lane_resume.c and lane_tell.c
+ * (results).
  * Nobody else includes this.
  */
 
 #ifndef SMTPD_LANE_PART_H
 #define SMTPD_LANE_PART_H
+
+#include <sys/tree.h>
 
 #include "smtpd/lane.h"
 
@@ -33,6 +36,7 @@ struct lane_plan {
 /* A session of the lane. */
 struct berth {
 	TAILQ_ENTRY(berth) entry;
+	RB_ENTRY(berth) spare_entry;
 	struct lane *lane;
 	struct lane_plan *plan;
 	size_t at; /* its candidate */
@@ -42,6 +46,11 @@ struct berth {
 	struct tls_session *resume;
 	struct ev_timer idle;
 	bool is_idle;
+	bool is_spare; /* other lanes may take it over */
+	bool has_key;
+	uint8_t key[TLS_SHA256_SIZE]; /* all that its verdict rests on */
+	int64_t idle_since_ms;
+	uint64_t number; /* of that time */
 	bool ready;
 	bool tls_is_kept; /* for another connection to resume */
 	unsigned served;
@@ -49,6 +58,7 @@ struct berth {
 	char tag[64];
 };
 TAILQ_HEAD(berths, berth);
+RB_HEAD(berth_tree, berth);
 
 /* A failure with the session's facts, kept for the result. */
 struct lane_kept {
@@ -103,7 +113,9 @@ struct lane_pool {
 	struct lane_pool_options options;
 	struct lane_resume *resume;
 	size_t sessions;
-	size_t idle_count;        /* of them, without work */
+	size_t idle_count;       /* of them, without work */
+	struct berth_tree spare; /* of these, for any lane with the same key */
+	uint64_t last_number;
 	struct lane_list waiting; /* to begin a session */
 	unsigned begun;           /* in this turn of the loop */
 	struct ev_task turn;
@@ -142,6 +154,23 @@ size_t lane_next(const struct lane_plan *, size_t from);
 /* The first candidate behind "at" of another host. */
 size_t lane_next_host(const struct lane_plan *, size_t at);
 
+/* ---- lane_berth.c ---- */
+
+/* Open a session to that candidate. False: not now; the lane looks again when
+ * it may. */
+bool lane_berth_open(struct lane *, size_t at, session_cb *);
+/* One that another lane opened and has no work for, if all that the verdict on
+ * that candidate rests on is the same; it is idle. NULL: there is none. */
+struct berth *lane_berth_take_over(struct lane *, size_t at);
+/* The session has no work: it is closed in a while. */
+void lane_berth_rest(struct berth *);
+/* It has work again. */
+void lane_berth_wake(struct berth *);
+/* Take leave of the host, and forget the session. */
+void lane_berth_close(struct berth *);
+/* Forget a session that was freed or released. */
+void lane_berth_leave(struct berth *);
+
 /* ---- lane_pace.c ---- */
 
 void lane_pace_init(struct lane *);
@@ -161,13 +190,20 @@ bool lane_pace_pays(struct lane *, const struct lane_job *);
 
 /* ---- lane_resume.c ---- */
 
+/*
+ * A digest of all that the verdict on that candidate rests on: level, policy,
+ * host, address and port; with TLSA records these and the names that they
+ * permit, which are those of one destination. False: there is too much of it.
+ */
+bool lane_key(uint8_t key[TLS_SHA256_SIZE], const struct lane *,
+    const struct lane_plan *, size_t at);
 /* TLS sessions that may be resumed, of all lanes of the pool. Never NULL. */
 struct lane_resume *lane_resume_new(void);
 void lane_resume_free(struct lane_resume *);
 /* The host may have given a TLS session meanwhile: keep it. */
 void lane_resume_keep(struct berth *);
-/* One for a connection to that address, the caller's to free, or NULL. */
-struct tls_session *lane_resume_take(struct lane *, const struct candidate *);
+/* One for a connection of this berth, the caller's to free, or NULL. */
+struct tls_session *lane_resume_take(struct berth *);
 
 /* ---- lane_tell.c ---- */
 

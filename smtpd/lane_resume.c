@@ -67,22 +67,23 @@ add_tlsa(struct buf *b, const struct tls_tlsa *t)
 	buf_add(b, t->data, t->len);
 }
 
-/* Level, policy, host, address and port; with TLSA records these and the
- * names that they permit, which are those of one destination. */
-static bool
-make_key(uint8_t key[TLS_SHA256_SIZE], enum tls_level level,
-    const struct lane_route *route, const struct candidate *c)
+bool
+lane_key(uint8_t key[TLS_SHA256_SIZE], const struct lane *lane,
+    const struct lane_plan *plan, size_t at)
 {
+	const struct lane_route *route = plan->route;
+	const struct candidate *c = &plan->candidate[at];
 	char addr[NETADDR_TEXT_SIZE];
 	struct buf b;
 	bool whole;
 	size_t i;
 
 	buf_init(&b, CONTEXT_MAX);
-	add_text(&b, level_word(level));
+	add_text(&b, level_word(lane->level));
 	add_text(&b, mode_word(route->mode));
 	buf_add(&b, route->policy_sha256, sizeof(route->policy_sha256));
 	add_text(&b, c->host->name);
+	add_text(&b, c->host->origin == MX_VIA ? "via" : "");
 	add_text(&b, c->host->matches ? "matches" : "");
 	add_text(&b, netaddr_text((const void *)c->addr, addr));
 	add_text(&b, dane_word(c->host->dane));
@@ -93,8 +94,7 @@ make_key(uint8_t key[TLS_SHA256_SIZE], enum tls_level level,
 		add_text(&b, route->next_hop);
 		add_text(&b, route->expanded);
 	}
-	tls_sha256(buf_bytes(&b), buf_len(&b), key);
-	whole = !b.failed;
+	whole = !b.failed && tls_sha256(buf_bytes(&b), buf_len(&b), key);
 	buf_clear(&b);
 	return whole;
 }
@@ -136,16 +136,12 @@ lane_resume_keep(struct berth *b)
 	struct tls_session *tls;
 	struct kept *k;
 
-	if (b->tls_is_kept || (tls = session_take_tls(b->session)) == NULL)
+	if (b->tls_is_kept || !b->has_key ||
+	    (tls = session_take_tls(b->session)) == NULL)
 		return;
 	b->tls_is_kept = true;
 	k = xcalloc(1, sizeof(*k));
-	if (!make_key(k->key, b->lane->level, b->plan->route,
-		&b->plan->candidate[b->at])) {
-		tls_session_free(tls);
-		free(k);
-		return;
-	}
+	memcpy(k->key, b->key, sizeof(k->key));
 	k->tls = tls;
 	k->until_ms = lane_now(b->lane) + KEPT_MS;
 	k->number = ++r->last;
@@ -157,19 +153,20 @@ lane_resume_keep(struct berth *b)
 }
 
 struct tls_session *
-lane_resume_take(struct lane *lane, const struct candidate *c)
+lane_resume_take(struct berth *b)
 {
-	struct lane_resume *r = lane->pool->resume;
+	struct lane_resume *r = b->lane->pool->resume;
 	struct tls_session *tls;
 	struct kept want = { .number = UINT64_MAX }, *k, *next;
 
 	TAILQ_FOREACH_SAFE(k, &r->line, by_age, next) {
-		if (k->until_ms > lane_now(lane))
+		if (k->until_ms > lane_now(b->lane))
 			break;
 		drop(r, k);
 	}
-	if (!make_key(want.key, lane->level, lane->plan->route, c))
+	if (!b->has_key)
 		return NULL;
+	memcpy(want.key, b->key, sizeof(want.key));
 	k = RB_NFIND(kept_tree, &r->tree, &want);
 	if (k == NULL || memcmp(k->key, want.key, sizeof(k->key)) != 0)
 		return NULL;

@@ -1,20 +1,12 @@
 #include "smtpd/lane_part.h"
 
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "smtpd/base/log.h"
 
-#define IDLE_MS 3000          /* a session without work is kept open for */
-#define IDLE_SHORT_MS 300     /* or so long, while many are */
-#define IDLE_MANY 64          /* of this process */
-#define CONNECT_MS 5000       /* patience while other addresses are left */
-#define CONNECT_LAST_MS 30000 /* and for the last one */
-#define WALK_MS 1800000       /* for finding a host at all */
-#define AGAIN_MAX 3           /* times that a connection may be gone */
-#define BEGIN_MAX 16          /* sessions that a process begins in a turn */
+#define WALK_MS 1800000 /* for finding a host at all */
+#define AGAIN_MAX 3     /* times that a connection may be gone */
 
 static void on_session(void *arg, struct session *, enum session_event);
 
@@ -34,180 +26,6 @@ lane_next_host(const struct lane_plan *plan, size_t at)
 	while (at < plan->candidate_count && plan->candidate[at].host == host)
 		at++;
 	return at;
-}
-
-/* ---- berths ---- */
-
-static void
-kick_waiting(struct lane_pool *pool)
-{
-	struct lane *lane = TAILQ_FIRST(&pool->waiting);
-
-	if (lane == NULL)
-		return;
-	TAILQ_REMOVE(&pool->waiting, lane, waiting_entry);
-	lane->waiting = false;
-	lane_soon(lane);
-}
-
-static bool
-has_berths(const struct lane_pool *pool)
-{
-	return pool->sessions < pool->options.sessions_max;
-}
-
-/*
- * A thousand sessions begun at once would all get on at the same slow pace:
- * a few at a time, and the first are through before the last begin.
- */
-static void
-begin_more(void *arg)
-{
-	struct lane_pool *pool = arg;
-	int i;
-
-	pool->begun = 0;
-	for (i = 0; i < BEGIN_MAX; i++)
-		kick_waiting(pool);
-	/* Those may need none any more: then it is the next ones' turn. */
-	if (!TAILQ_EMPTY(&pool->waiting) && has_berths(pool))
-		ev_soon(pool->options.setup->ev, &pool->turn, begin_more, pool);
-}
-
-/* False: the lane is called when it may begin one. */
-static bool
-may_begin(struct lane *lane)
-{
-	struct lane_pool *pool = lane->pool;
-
-	if (has_berths(pool) && pool->begun < BEGIN_MAX) {
-		if (pool->begun++ == 0)
-			ev_soon(pool->options.setup->ev, &pool->turn,
-			    begin_more, pool);
-		return true;
-	}
-	if (!lane->waiting)
-		TAILQ_INSERT_TAIL(&pool->waiting, lane, waiting_entry);
-	lane->waiting = true;
-	return false;
-}
-
-/* The session has no work. Each takes some 50 KiB: if many have none, they are
- * closed sooner. */
-static void
-begin_idle(struct berth *b)
-{
-	struct lane_pool *pool = b->lane->pool;
-
-	if (!b->is_idle)
-		pool->idle_count++;
-	b->is_idle = true;
-	ev_timer_set(pool->options.setup->ev, &b->idle,
-	    lane_now(b->lane) +
-		(pool->idle_count > IDLE_MANY ? IDLE_SHORT_MS : IDLE_MS));
-}
-
-static void
-end_idle(struct berth *b)
-{
-	struct lane_pool *pool = b->lane->pool;
-
-	if (b->is_idle)
-		pool->idle_count--;
-	b->is_idle = false;
-	ev_timer_del(pool->options.setup->ev, &b->idle);
-}
-
-/* Forget a session that was freed or released. */
-static void
-leave(struct berth *b)
-{
-	struct lane *lane = b->lane;
-
-	end_idle(b);
-	TAILQ_REMOVE(&lane->berths, b, entry);
-	if (--lane->berth_count == 0)
-		lane->cap = UINT_MAX;
-	lane->pool->sessions--;
-	kick_waiting(lane->pool);
-	tls_session_free(b->resume);
-	lane_plan_release(b->plan);
-	free(b);
-	lane_soon(lane);
-}
-
-static void
-close_berth(struct berth *b)
-{
-	session_release(b->session);
-	leave(b);
-}
-
-static void
-on_idle(void *arg)
-{
-	close_berth(arg);
-}
-
-static void
-set_target(struct berth *b)
-{
-	const struct lane *lane = b->lane;
-	const struct lane_route *route = b->plan->route;
-	const struct candidate *c = &b->plan->candidate[b->at];
-	struct session_target *t = &b->target;
-
-	t->name = c->host->name;
-	t->addr = *c->addr;
-	t->via = c->host->origin == MX_VIA;
-	t->implicit_tls = lane->implicit_tls;
-	t->facts.level = lane->level;
-	t->facts.mode = route->mode;
-	t->facts.policy_trouble = route->reason;
-	t->facts.mx_matches = c->host->matches;
-	t->facts.dane = c->host->dane;
-	t->facts.origin = c->host->origin;
-	t->host_words = c->host->detail;
-	t->policy_words = route->detail;
-	t->tlsa = c->host->tlsa;
-	t->tlsa_count = c->host->tlsa_count;
-	t->tlsa_base = c->host->tlsa_base;
-	t->also[0] = route->next_hop;
-	t->also[1] = route->expanded;
-	t->auth = lane->has_auth ? &lane->auth : NULL;
-	t->connect_ms = lane_next(b->plan, b->at + 1) < b->plan->candidate_count
-	    ? CONNECT_MS
-	    : CONNECT_LAST_MS;
-	t->tag = b->tag;
-}
-
-/* False: not now; the lane looks again when it may open one. */
-static bool
-open_berth(struct lane *lane, size_t at)
-{
-	struct lane_pool *pool = lane->pool;
-	struct berth *b;
-
-	if (!may_begin(lane))
-		return false;
-	b = xcalloc(1, sizeof(*b));
-	b->lane = lane;
-	b->plan = lane->plan;
-	b->plan->refs++;
-	b->at = at;
-	(void)snprintf(b->tag, sizeof(b->tag), "%.48s#%u", lane->destination,
-	    ++lane->serial);
-	ev_timer_init(&b->idle, on_idle, b);
-	set_target(b);
-	b->resume = lane_resume_take(lane, &b->plan->candidate[at]);
-	b->target.resume = b->resume;
-	TAILQ_INSERT_TAIL(&lane->berths, b, entry);
-	lane->berth_count++;
-	pool->sessions++;
-	lane_pace_begin(b);
-	b->session =
-	    session_new(pool->options.setup, &b->target, on_session, b);
-	return true;
 }
 
 /* ---- jobs for sessions ---- */
@@ -237,7 +55,7 @@ take_job(struct berth *b)
 			break;
 	if (job == NULL)
 		return false;
-	end_idle(b);
+	lane_berth_wake(b);
 	TAILQ_REMOVE(&lane->jobs, job, entry);
 	b->job = job;
 	lane_make_message(job);
@@ -254,9 +72,9 @@ look_for_job(struct berth *b)
 	if (take_job(b))
 		return;
 	if (!is_current(b) && b->plan != lane->plan)
-		close_berth(b);
+		lane_berth_close(b);
 	else
-		begin_idle(b);
+		lane_berth_rest(b);
 	lane_soon(lane);
 }
 
@@ -335,7 +153,7 @@ close_siblings(const struct berth *b)
 
 	TAILQ_FOREACH_SAFE(other, &b->lane->berths, entry, next)
 		if (other != b && other->ready && other->job == NULL)
-			close_berth(other);
+			lane_berth_close(other);
 }
 
 static void
@@ -359,7 +177,19 @@ on_ended(struct berth *b)
 			mark_bad(b);
 	}
 	session_free(b->session);
-	leave(b);
+	lane_berth_leave(b);
+}
+
+/* A host serves the lane: if of the plan in use, the walk has come to its end.
+ */
+static void
+note_ready(struct berth *b)
+{
+	b->plan->is_news = false;
+	if (b->plan != b->lane->plan)
+		return;
+	b->lane->proven = true;
+	b->lane->walk_began_ms = 0;
 }
 
 static void
@@ -371,13 +201,9 @@ on_session(void *arg, struct session *s, enum session_event event)
 	switch (event) {
 	case SESSION_READY:
 		b->ready = true;
-		b->plan->is_news = false;
 		lane_pace_opened(b);
 		lane_resume_keep(b);
-		if (b->plan == b->lane->plan) {
-			b->lane->proven = true;
-			b->lane->walk_began_ms = 0;
-		}
+		note_ready(b);
 		lane_soon(b->lane); /* others may open now */
 		break;
 	case SESSION_RESULT:
@@ -424,6 +250,37 @@ opening_serves(const struct lane *lane, const struct lane_job *job)
 	return false;
 }
 
+/* A session that another lane opened and does not need. */
+static struct berth *
+take_over(struct lane *lane, size_t at)
+{
+	struct berth *b = lane_berth_take_over(lane, at);
+
+	if (b != NULL)
+		note_ready(b);
+	return b;
+}
+
+/* What others have to spare comes before what must be opened. A job that has
+ * met a connection that was gone gets a new one. */
+static void
+take_spares(struct lane *lane)
+{
+	struct lane_job *job;
+	struct berth *b;
+	size_t at;
+
+	while ((job = TAILQ_FIRST(&lane->jobs)) != NULL && job->again == 0 &&
+	    lane->berth_count < lane->width) {
+		at = lane_next(lane->plan, job->from);
+		if (at == lane->plan->candidate_count)
+			return;
+		b = take_over(lane, at);
+		if (b == NULL || !take_job(b))
+			return;
+	}
+}
+
 static struct berth *
 idle_berth(const struct lane *lane)
 {
@@ -442,7 +299,7 @@ may_open(struct lane *lane)
 	struct berth *idle;
 
 	if (lane->berth_count >= limit && (idle = idle_berth(lane)) != NULL)
-		close_berth(idle);
+		lane_berth_close(idle);
 	return lane->berth_count < limit || lane->berth_count == 0;
 }
 
@@ -479,8 +336,8 @@ open_for(struct lane *lane, struct lane_job *job, struct opening *o)
 	 * doubles their number: a quick host needs few. */
 	if (!lane_pace_pays(lane, job))
 		return false;
-	return may_open(lane) && open_berth(lane, at) && lane->proven &&
-	    ++o->begun < o->ready;
+	return may_open(lane) && lane_berth_open(lane, at, on_session) &&
+	    lane->proven && ++o->begun < o->ready;
 }
 
 /* Open what the waiting jobs need and the width permits. */
@@ -529,8 +386,8 @@ lane_open_ahead(struct lane *lane)
 	size_t at = lane_next(lane->plan, 0);
 
 	if (lane->plan->route->status == ROUTE_OK && lane->berth_count == 0 &&
-	    at < lane->plan->candidate_count)
-		(void)open_berth(lane, at);
+	    at < lane->plan->candidate_count && take_over(lane, at) == NULL)
+		(void)lane_berth_open(lane, at, on_session);
 }
 
 void
@@ -546,6 +403,7 @@ lane_walk(struct lane *lane)
 			lane_forget_walk(lane);
 		return;
 	}
+	take_spares(lane);
 	open_for_jobs(lane);
 }
 
@@ -565,11 +423,11 @@ lane_close_idle(struct lane *lane, bool all)
 		if (b->job != NULL || (!all && b->plan == lane->plan))
 			continue;
 		if (b->ready) {
-			close_berth(b);
+			lane_berth_close(b);
 			continue;
 		}
 		session_free(b->session);
-		leave(b);
+		lane_berth_leave(b);
 	}
 }
 
@@ -582,6 +440,6 @@ lane_close_all(struct lane *lane)
 	TAILQ_FOREACH_SAFE(b, &lane->berths, entry, next) {
 		TAILQ_INSERT_HEAD(&lane->jobs, b->job, entry);
 		session_free(b->session);
-		leave(b);
+		lane_berth_leave(b);
 	}
 }

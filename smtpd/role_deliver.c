@@ -17,6 +17,7 @@
 #include "smtpd/setup.h"
 
 #define SESSIONS_MAX 1000 /* in this process */
+#define SPARE_MS 100      /* a session without work may serve another domain */
 #define KEY_SIZE (DESTINATION_SIZE + 64)
 #define STOP_MS 3500 /* for messages under way */
 
@@ -388,6 +389,7 @@ prepare(struct child *child)
 		.ops = &ops,
 		.arg = d,
 		.sessions_max = SESSIONS_MAX,
+		.spare_ms = SPARE_MS,
 		.now = wall_clock };
 	const char *why;
 

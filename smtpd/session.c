@@ -314,6 +314,13 @@ contact(void *arg)
 		io_set_deadline(s->io, session_now(s) + s->target.connect_ms);
 }
 
+static void
+set_target(struct session *s, const struct session_target *target)
+{
+	s->target = *target;
+	(void)strlcpy(s->tag, target->tag, sizeof(s->tag));
+}
+
 struct session *
 session_new(const struct session_setup *setup,
     const struct session_target *target, session_cb *cb, void *arg)
@@ -321,13 +328,21 @@ session_new(const struct session_setup *setup,
 	struct session *s = xcalloc(1, sizeof(*s));
 
 	s->setup = setup;
-	s->target = *target;
-	(void)strlcpy(s->tag, target->tag, sizeof(s->tag));
+	set_target(s, target);
 	s->cb = cb;
 	s->arg = arg;
 	(void)netaddr_text((const void *)&target->addr, s->report.addr);
 	ev_soon(setup->ev, &s->task, contact, s);
 	return s;
+}
+
+bool
+session_hand_over(struct session *s, const struct session_target *target)
+{
+	set_target(s, target);
+	return s->state == SESSION_TALKING && s->pass != NULL && !s->sending &&
+	    s->report.tls_done && target->auth == NULL &&
+	    session_decide(s, TLS_DONE) == VERDICT_GO;
 }
 
 void

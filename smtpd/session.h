@@ -97,6 +97,12 @@ struct session *session_new(const struct session_setup *,
     const struct session_target *, session_cb *cb, void *arg);
 /* End at once, without a word, whatever is under way. NULL is allowed. */
 void session_free(struct session *);
+/*
+ * An idle session with TLS is to serve another target: the same host, address
+ * and records, for which the same handshake is asked for. False: its verdict
+ * is not go, so that the session may only be released.
+ */
+bool session_hand_over(struct session *, const struct session_target *);
 /* Take leave with QUIT; no more events come. The session frees itself. */
 void session_release(struct session *);
 

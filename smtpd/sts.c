@@ -209,7 +209,7 @@ on_fetched(void *arg, const char *domain, const struct fetch_result *r)
 	struct sts_body body = { .text = r->body, .len = r->len };
 
 	if (r->reason == REASON_NONE) {
-		tls_sha256(r->body, r->len, body.sha256);
+		(void)tls_sha256(r->body, r->len, body.sha256);
 		discover_fetched(s->discover, domain, &body, time(NULL));
 	} else {
 		s->stats.fetch_errors++;

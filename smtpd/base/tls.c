@@ -511,9 +511,11 @@ tls_facts(const struct tls *tls)
 	return &tls->facts;
 }
 
-void
+bool
 tls_sha256(const void *bytes, size_t len, uint8_t digest[TLS_SHA256_SIZE])
 {
-	if (EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) != 1)
-		memset(digest, 0, TLS_SHA256_SIZE);
+	if (EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) == 1)
+		return true;
+	memset(digest, 0, TLS_SHA256_SIZE);
+	return false;
 }

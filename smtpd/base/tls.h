@@ -146,7 +146,7 @@ const struct tls_facts *tls_facts(const struct tls *);
 struct tls_session *tls_session_take(struct tls *);
 void tls_session_free(struct tls_session *);
 
-/* The SHA-256 digest of "len" bytes. */
-void tls_sha256(const void *bytes, size_t len, uint8_t digest[TLS_SHA256_SIZE]);
+/* The SHA-256 digest of "len" bytes; false, and zero: memory is short. */
+bool tls_sha256(const void *bytes, size_t len, uint8_t digest[TLS_SHA256_SIZE]);
 
 #endif

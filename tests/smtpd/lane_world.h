@@ -26,6 +26,7 @@ static struct pki *pki;
 static struct session_setup setup;
 static struct netaddr_net loopback;
 static SSL_CTX *good, *bad;
+static int spare_ms = 60000; /* of worlds to come */
 
 /* What became of one recipient. */
 struct seen {
@@ -35,6 +36,7 @@ struct seen {
 	enum reason reason;
 	enum verdict_auth auth;
 	enum tls_level level;
+	bool route_secure;
 	int64_t policy_fetched;
 	uint8_t policy_sha256[32];
 	char dsn[16];
@@ -97,6 +99,7 @@ on_result(void *arg, struct lane_job *job, size_t rcpt,
 	s->reason = (enum reason)r->reason;
 	s->auth = (enum verdict_auth)r->auth;
 	s->level = (enum tls_level)r->level;
+	s->route_secure = r->route_secure;
 	s->policy_fetched = r->policy_fetched;
 	memcpy(s->policy_sha256, r->policy_sha256, sizeof(s->policy_sha256));
 	strlcpy(s->dsn, r->dsn, sizeof(s->dsn));
@@ -143,6 +146,7 @@ open_world(struct world *w, enum tls_level level, size_t sessions_max)
 		.ops = &ops,
 		.arg = w,
 		.sessions_max = sessions_max,
+		.spare_ms = spare_ms,
 		.now = wall_clock };
 
 	memset(w, 0, sizeof(*w));
