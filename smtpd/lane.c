@@ -9,207 +9,13 @@
 
 #define REST_MS 20000     /* an empty lane is kept for, with its sessions */
 #define REFRESH_MS 300000 /* between two looks for a changed policy */
+#define RECHECK_MS 1000   /* that are asked for */
 #define ASK_MS 180000     /* for an answer to how the destination is reached */
-#define LIFETIME_MIN 1000 /* ms an answer serves at least */
 
 int64_t
 lane_now(const struct lane *lane)
 {
 	return ev_now(lane->pool->options.setup->ev);
-}
-
-/* ---- routes and plans ---- */
-
-void
-lane_route_free(struct lane_route *route)
-{
-	size_t i, j;
-
-	if (route == NULL)
-		return;
-	for (i = 0; i < route->host_count; i++) {
-		for (j = 0; j < route->host[i].tlsa_count; j++)
-			free(route->host[i].tlsa_data[j]);
-		free(route->host[i].tlsa_data);
-		free(route->host[i].tlsa);
-	}
-	free(route->host);
-	free(route);
-}
-
-/* One candidate for each address, and one for a host that has none. */
-static void
-make_candidates(struct lane_plan *plan)
-{
-	const struct lane_host *host;
-	struct candidate *c;
-	size_t i, j, count = 0;
-
-	for (i = 0; i < plan->route->host_count; i++)
-		count += plan->route->host[i].addr_count + 1;
-	plan->candidate = xcalloc(count + 1, sizeof(*plan->candidate));
-	c = plan->candidate;
-	for (i = 0; i < plan->route->host_count; i++) {
-		host = &plan->route->host[i];
-		for (j = 0; j < host->addr_count; j++, c++) {
-			c->host = host;
-			c->addr = &host->addr[j];
-		}
-		if (host->addr_count == 0) {
-			c->host = host;
-			c->bad = true;
-			c->kept = lane_keep_error(host);
-			c++;
-		}
-	}
-	plan->candidate_count = (size_t)(c - plan->candidate);
-}
-
-/* Note until when the answer serves, be it the first or the same once more. */
-static void
-prolong(const struct lane *lane, struct lane_plan *plan,
-    const struct lane_route *route)
-{
-	uint32_t lifetime = route->lifetime_ms;
-
-	plan->expires_ms = lane_now(lane) +
-	    (lifetime < LIFETIME_MIN ? LIFETIME_MIN : lifetime);
-	plan->is_news = route->policy_fetched >= lane->asked_s;
-	plan->route->policy_fetched = route->policy_fetched;
-}
-
-static struct lane_plan *
-plan_new(const struct lane *lane, struct lane_route *route)
-{
-	struct lane_plan *plan = xcalloc(1, sizeof(*plan));
-
-	plan->refs = 1;
-	plan->route = route;
-	prolong(lane, plan, route);
-	make_candidates(plan);
-	return plan;
-}
-
-void
-lane_plan_release(struct lane_plan *plan)
-{
-	size_t i;
-
-	if (plan == NULL || --plan->refs > 0)
-		return;
-	for (i = 0; i < plan->candidate_count; i++)
-		free(plan->candidate[i].kept);
-	free(plan->candidate);
-	lane_route_free(plan->route);
-	free(plan);
-}
-
-static bool
-same_host(const struct lane_host *a, const struct lane_host *b)
-{
-	size_t i;
-
-	if (strcmp(a->name, b->name) != 0 ||
-	    strcmp(a->tlsa_base, b->tlsa_base) != 0 ||
-	    a->matches != b->matches || a->dane != b->dane ||
-	    a->origin != b->origin || a->addr_count != b->addr_count ||
-	    a->tlsa_count != b->tlsa_count || a->error != b->error)
-		return false;
-	for (i = 0; i < a->addr_count; i++)
-		if (!netaddr_same_host((const void *)&a->addr[i],
-			(const void *)&b->addr[i]) ||
-		    netaddr_port((const void *)&a->addr[i]) !=
-			netaddr_port((const void *)&b->addr[i]))
-			return false;
-	for (i = 0; i < a->tlsa_count; i++)
-		if (a->tlsa[i].usage != b->tlsa[i].usage ||
-		    a->tlsa[i].selector != b->tlsa[i].selector ||
-		    a->tlsa[i].matching != b->tlsa[i].matching ||
-		    a->tlsa[i].len != b->tlsa[i].len ||
-		    memcmp(a->tlsa[i].data, b->tlsa[i].data, a->tlsa[i].len) !=
-			0)
-			return false;
-	return true;
-}
-
-static bool
-same_policy(const struct lane_route *a, const struct lane_route *b)
-{
-	return a->status == b->status && a->mode == b->mode &&
-	    a->reason == b->reason && strcmp(a->policy_id, b->policy_id) == 0 &&
-	    memcmp(a->policy_sha256, b->policy_sha256,
-		sizeof(a->policy_sha256)) == 0;
-}
-
-static bool
-same_route(const struct lane_route *a, const struct lane_route *b)
-{
-	size_t i;
-
-	if (!same_policy(a, b) || a->host_count != b->host_count ||
-	    strcmp(a->next_hop, b->next_hop) != 0 ||
-	    strcmp(a->expanded, b->expanded) != 0)
-		return false;
-	for (i = 0; i < a->host_count; i++)
-		if (!same_host(&a->host[i], &b->host[i]))
-			return false;
-	return true;
-}
-
-static const struct candidate *
-find_candidate(const struct lane_plan *plan, const struct candidate *like)
-{
-	const struct candidate *c = plan->candidate;
-	size_t i;
-
-	for (i = 0; i < plan->candidate_count; i++, c++)
-		if (c->addr != NULL && like->addr != NULL &&
-		    strcmp(c->host->name, like->host->name) == 0 &&
-		    netaddr_same_host((const void *)c->addr,
-			(const void *)like->addr))
-			return c;
-	return NULL;
-}
-
-/*
- * The walk goes on with the new route, which may be the same in another order:
- * addresses that could not be reached stay marked, so that the rest comes
- * first. What was found without contact will be found again.
- */
-static void
-carry_over(const struct lane_plan *from, struct lane_plan *to)
-{
-	const struct candidate *old;
-	struct candidate *c = to->candidate;
-	size_t i;
-
-	for (i = 0; i < to->candidate_count; i++, c++) {
-		old = find_candidate(from, c);
-		if (old == NULL || !old->bad || old->kept == NULL ||
-		    old->kept->is_verdict ||
-		    old->kept->trouble.reason == REASON_MAIL_LOOP)
-			continue;
-		c->bad = true;
-		c->kept = xcalloc(1, sizeof(*c->kept));
-		*c->kept = *old->kept;
-	}
-}
-
-static void
-use_plan(struct lane *lane, struct lane_plan *plan)
-{
-	struct lane_job *job;
-
-	if (lane->walk_began_ms != 0 && lane->plan != NULL &&
-	    same_policy(lane->plan->route, plan->route))
-		carry_over(lane->plan, plan);
-	lane_plan_release(lane->plan);
-	lane->plan = plan;
-	lane->proven = false;
-	lane->cap = UINT_MAX;
-	TAILQ_FOREACH(job, &lane->jobs, entry)
-		job->from = 0;
-	lane_close_idle(lane, false);
 }
 
 /* ---- jobs ---- */
@@ -262,6 +68,8 @@ fail_waiting(struct lane *lane, void (*fail)(struct lane *, struct lane_job *))
 	while ((job = first_waiting(lane)) != NULL)
 		fail(lane, job);
 }
+
+/* ---- the question for the route ---- */
 
 static bool
 may_refresh(const struct lane *lane, int64_t after_ms)
@@ -337,6 +145,8 @@ lane_give_up(struct lane *lane)
 	return true;
 }
 
+/* ---- what to do next ---- */
+
 /* Is its route unknown, too old, or doubted? */
 static bool
 must_ask(const struct lane *lane)
@@ -392,6 +202,25 @@ lane_soon(struct lane *lane)
 		ev_soon(lane->pool->options.setup->ev, &lane->run, run, lane);
 }
 
+/* ---- the answer ---- */
+
+static void
+use_plan(struct lane *lane, struct lane_plan *plan)
+{
+	struct lane_job *job;
+
+	if (lane->walk_began_ms != 0 && lane->plan != NULL &&
+	    lane_policy_is_same(lane->plan->route, plan->route))
+		lane_plan_carry_over(lane->plan, plan);
+	lane_plan_release(lane->plan);
+	lane->plan = plan;
+	lane->proven = false;
+	lane->cap = UINT_MAX;
+	TAILQ_FOREACH(job, &lane->jobs, entry)
+		job->from = 0;
+	lane_close_idle(lane, false);
+}
+
 void
 lane_answer(struct lane *lane, struct lane_route *route)
 {
@@ -407,14 +236,15 @@ lane_answer(struct lane *lane, struct lane_route *route)
 	lane_soon(lane);
 	if (second_look)
 		lane->walk_began_ms = 0;
-	if (second_look && same_policy(plan->route, route))
+	if (second_look && lane_policy_is_same(plan->route, route))
 		fail_all(lane);
-	if (!second_look && plan != NULL && same_route(plan->route, route)) {
-		prolong(lane, plan, route);
+	if (!second_look && plan != NULL &&
+	    lane_route_is_same(plan->route, route)) {
+		lane_plan_prolong(lane, plan, route);
 		lane_route_free(route);
 		return;
 	}
-	use_plan(lane, plan_new(lane, route));
+	use_plan(lane, lane_plan_new(lane, route));
 }
 
 void
@@ -443,6 +273,8 @@ on_no_answer(void *arg)
 	lane_soon(lane);
 }
 
+/* ---- what its owner asks for ---- */
+
 void
 lane_add(struct lane *lane, struct lane_job *job, unsigned width)
 {
@@ -454,7 +286,7 @@ lane_add(struct lane *lane, struct lane_job *job, unsigned width)
 	job->to_rcpt = xcalloc(job->rcpt_count + 1, sizeof(*job->to_rcpt));
 	TAILQ_INSERT_TAIL(&lane->jobs, job, entry);
 	/* Jobs that expire together share one look at the policy. */
-	if (job->recheck && may_refresh(lane, LIFETIME_MIN))
+	if (job->recheck && may_refresh(lane, RECHECK_MS))
 		lane->refresh = true;
 	lane_soon(lane);
 }

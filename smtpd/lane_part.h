@@ -1,7 +1,7 @@
 /*
- * Inside a lane: its state, shared by lane.c (jobs and route), lane_walk.c
- * (hosts), lane_berth.c (sessions), lane_pace.c, lane_resume.c and lane_tell.c
- * (results).
+ * Inside a lane: its state, shared by lane.c (jobs), lane_plan.c (routes),
+ * lane_walk.c (hosts), lane_berth.c (sessions), lane_pace.c, lane_resume.c and
+ * lane_tell.c (results).
  * Nobody else includes this.
  */
 
@@ -127,13 +127,34 @@ int64_t lane_now(const struct lane *);
 
 /* Look for work, by the loop. */
 void lane_soon(struct lane *);
-void lane_plan_release(struct lane_plan *);
 /* Hand the job back: the rest of its recipients gets "result". */
 void lane_fail_job(struct lane *, struct lane_job *, struct msg_rcpt_result *);
 /* No host is left: fail what waits. False: another look comes first. */
 bool lane_give_up(struct lane *);
 /* All recipients are settled: hand the job back. */
 void lane_finish_job(struct lane *, struct lane_job *);
+
+/* ---- lane_plan.c ---- */
+
+/* Takes "route". */
+struct lane_plan *lane_plan_new(const struct lane *, struct lane_route *route);
+void lane_plan_release(struct lane_plan *);
+/* Note until when the answer serves, be it the first or the same once more. */
+void lane_plan_prolong(const struct lane *, struct lane_plan *,
+    const struct lane_route *);
+/*
+ * The walk goes on with the new route, which may be the same in another order:
+ * addresses that could not be reached stay marked, so that the rest comes
+ * first. What was found without contact will be found again.
+ */
+void lane_plan_carry_over(const struct lane_plan *from, struct lane_plan *to);
+bool lane_policy_is_same(const struct lane_route *, const struct lane_route *);
+/* Policy, hosts and addresses, in their order. */
+bool lane_route_is_same(const struct lane_route *, const struct lane_route *);
+/* The first candidate from "from" on that is not bad, or candidate_count. */
+size_t lane_next(const struct lane_plan *, size_t from);
+/* The first candidate behind "at" of another host. */
+size_t lane_next_host(const struct lane_plan *, size_t at);
 
 /* ---- lane_walk.c ---- */
 
@@ -149,10 +170,6 @@ void lane_close_idle(struct lane *, bool all);
 void lane_close_all(struct lane *);
 /* Is a session of the plan in use on its way to be ready? */
 bool lane_is_opening(const struct lane *);
-/* The first candidate from "from" on that is not bad, or candidate_count. */
-size_t lane_next(const struct lane_plan *, size_t from);
-/* The first candidate behind "at" of another host. */
-size_t lane_next_host(const struct lane_plan *, size_t at);
 
 /* ---- lane_berth.c ---- */
 

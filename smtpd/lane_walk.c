@@ -10,24 +10,6 @@
 
 static void on_session(void *arg, struct session *, enum session_event);
 
-size_t
-lane_next(const struct lane_plan *plan, size_t from)
-{
-	while (from < plan->candidate_count && plan->candidate[from].bad)
-		from++;
-	return from;
-}
-
-size_t
-lane_next_host(const struct lane_plan *plan, size_t at)
-{
-	const struct lane_host *host = plan->candidate[at].host;
-
-	while (at < plan->candidate_count && plan->candidate[at].host == host)
-		at++;
-	return at;
-}
-
 /* ---- jobs for sessions ---- */
 
 /* May it take mail by its route? One that took longer to open than the route
