@@ -18,6 +18,12 @@ lane_now(const struct lane *lane)
 	return ev_now(lane->pool->options.setup->ev);
 }
 
+bool
+lane_is_expired(const struct lane *lane)
+{
+	return lane_now(lane) >= lane->plan->expires_ms;
+}
+
 /* ---- jobs ---- */
 
 void
@@ -152,8 +158,7 @@ static bool
 must_ask(const struct lane *lane)
 {
 	return lane->plan == NULL || lane->refresh ||
-	    (lane_now(lane) >= lane->plan->expires_ms &&
-		!lane_is_opening(lane));
+	    (lane_is_expired(lane) && !lane_is_opening(lane));
 }
 
 /* Nothing waits. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "smtpd/base/log.h"
 #include "smtpd/lane_part.h"
@@ -59,6 +60,8 @@ has_berths(const struct lane_pool *pool)
 	return pool->sessions < pool->options.sessions_max;
 }
 
+static void kick_soon(struct lane_pool *);
+
 /*
  * A thousand sessions begun at once would all get on at the same slow pace:
  * a few at a time, and the first are through before the last begin.
@@ -73,7 +76,14 @@ begin_more(void *arg)
 	for (i = 0; i < BEGIN_MAX; i++)
 		kick_waiting(pool);
 	/* Those may need none any more: then it is the next ones' turn. */
-	if (!TAILQ_EMPTY(&pool->waiting) && has_berths(pool))
+	if (has_berths(pool))
+		kick_soon(pool);
+}
+
+static void
+kick_soon(struct lane_pool *pool)
+{
+	if (!TAILQ_EMPTY(&pool->waiting))
 		ev_soon(pool->options.setup->ev, &pool->turn, begin_more, pool);
 }
 
@@ -97,13 +107,26 @@ may_begin(struct lane *lane)
 
 /* ---- without work ---- */
 
-/* May another lane take it over? It has taken mail, under TLS, and nobody has
- * logged in. */
+void
+lane_berth_served(struct berth *b, bool taken)
+{
+	b->served++;
+	b->takes_mail = taken;
+	b->free_since_ms = lane_now(b->lane);
+	b->number = ++b->lane->pool->last_number;
+	if (taken)
+		b->is_guest = false;
+}
+
+/* May another lane take it over? It took its last message, by TLS with a
+ * certificate that is still valid, and nobody has logged in. */
 static bool
 is_spare(const struct berth *b)
 {
-	return b->has_key && b->served > 0 && !b->lane->has_auth &&
-	    session_report(b->session)->tls_done;
+	const struct session_report *r = session_report(b->session);
+
+	return b->has_key && b->takes_mail && !b->lane->has_auth &&
+	    r->tls_done && r->tls.not_after >= time(NULL);
 }
 
 void
@@ -113,8 +136,6 @@ lane_berth_rest(struct berth *b)
 
 	if (!b->is_idle) {
 		pool->idle_count++;
-		b->idle_since_ms = lane_now(b->lane);
-		b->number = ++pool->last_number;
 		b->is_spare = is_spare(b);
 		if (b->is_spare)
 			RB_INSERT(berth_tree, &pool->spare, b);
@@ -233,7 +254,7 @@ lane_berth_leave(struct berth *b)
 
 	cast_off(b);
 	lane->pool->sessions--;
-	kick_waiting(lane->pool);
+	kick_soon(lane->pool);
 	tls_session_free(b->resume);
 	lane_plan_release(b->plan);
 	free(b);
@@ -260,7 +281,7 @@ find_spare(struct lane *lane, size_t at)
 	b = RB_NFIND(berth_tree, &pool->spare, &want);
 	if (b == NULL || memcmp(b->key, want.key, sizeof(b->key)) != 0)
 		return NULL;
-	if (lane_now(lane) - b->idle_since_ms > pool->options.spare_ms)
+	if (lane_now(lane) - b->free_since_ms > pool->options.spare_ms)
 		return NULL;
 	return b;
 }
@@ -284,6 +305,7 @@ lane_berth_take_over(struct lane *lane, size_t at)
 		lane_berth_close(b);
 		return NULL;
 	}
+	b->is_guest = true;
 	lane_berth_rest(b);
 	return b;
 }

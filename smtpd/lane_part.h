@@ -46,11 +46,13 @@ struct berth {
 	struct tls_session *resume;
 	struct ev_timer idle;
 	bool is_idle;
-	bool is_spare; /* other lanes may take it over */
+	bool is_spare;   /* other lanes may take it over */
+	bool is_guest;   /* taken over, and has not taken mail of this lane */
+	bool takes_mail; /* its last message was for some recipient */
 	bool has_key;
 	uint8_t key[TLS_SHA256_SIZE]; /* all that its verdict rests on */
-	int64_t idle_since_ms;
-	uint64_t number; /* of that time */
+	int64_t free_since_ms;        /* its last message was through */
+	uint64_t number;              /* of that one, in the pool */
 	bool ready;
 	bool tls_is_kept; /* for another connection to resume */
 	unsigned served;
@@ -125,6 +127,8 @@ int64_t lane_now(const struct lane *);
 
 /* ---- lane.c ---- */
 
+/* Is the route in use too old? */
+bool lane_is_expired(const struct lane *);
 /* Look for work, by the loop. */
 void lane_soon(struct lane *);
 /* Hand the job back: the rest of its recipients gets "result". */
@@ -179,6 +183,8 @@ bool lane_berth_open(struct lane *, size_t at, session_cb *);
 /* One that another lane opened and has no work for, if all that the verdict on
  * that candidate rests on is the same; it is idle. NULL: there is none. */
 struct berth *lane_berth_take_over(struct lane *, size_t at);
+/* It is through with a message; "taken": by at least one recipient. */
+void lane_berth_served(struct berth *, bool taken);
 /* The session has no work: it is closed in a while. */
 void lane_berth_rest(struct berth *);
 /* It has work again. */

@@ -20,7 +20,7 @@ is_current(const struct berth *b)
 	const struct lane *lane = b->lane;
 
 	return b->plan == lane->plan && !lane->asking && !lane->refresh &&
-	    (lane_now(lane) < b->plan->expires_ms || b->served == 0);
+	    (!lane_is_expired(lane) || b->served == 0);
 }
 
 /* Give it a job that it may serve; false: there is none. */
@@ -60,22 +60,32 @@ look_for_job(struct berth *b)
 	lane_soon(lane);
 }
 
+/* The job waits again. */
+static void
+return_job(struct berth *b)
+{
+	struct lane *lane = b->lane;
+	struct lane_job *job = b->job;
+
+	b->job = NULL;
+	if (b->plan != lane->plan)
+		job->from = 0;
+	TAILQ_INSERT_HEAD(&lane->jobs, job, entry);
+}
+
 /* The job's results are there; it goes back to its owner, or to the lane. */
 static void
 settle_job(struct berth *b, bool stay)
 {
 	struct lane *lane = b->lane;
 	struct lane_job *job = b->job;
-	bool settled = lane_take_results(lane, b, stay);
 
-	b->job = NULL;
-	if (settled) {
-		lane_finish_job(lane, job);
+	if (!lane_take_results(lane, b, stay)) {
+		return_job(b);
 		return;
 	}
-	if (b->plan != lane->plan)
-		job->from = 0;
-	TAILQ_INSERT_HEAD(&lane->jobs, job, entry);
+	b->job = NULL;
+	lane_finish_job(lane, job);
 }
 
 /* ---- what sessions tell ---- */
@@ -127,6 +137,50 @@ was_gone(const struct berth *b)
 	    (f->trouble.next_host && f->trouble.scope == SCOPE_HOST);
 }
 
+/* By at least one recipient. */
+static bool
+was_taken(const struct berth *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->job->message.rcpt_count; i++)
+		if (session_result(b->session, i)->trouble.outcome ==
+		    OUTCOME_DELIVERED)
+			return true;
+	return false;
+}
+
+/*
+ * Did the host refuse all of it on a connection that another lane opened? It
+ * may count messages, or tell the senders of domains apart: then that is no
+ * answer to us yet.
+ */
+static bool
+was_turned_away(const struct berth *b)
+{
+	const struct client_result *c;
+	size_t i;
+
+	if (!b->is_guest)
+		return false;
+	for (i = 0; i < b->job->message.rcpt_count; i++) {
+		c = session_result(b->session, i);
+		if (c->tried &&
+		    (c->trouble.outcome == OUTCOME_DELIVERED ||
+			c->reply[0] == '\0'))
+			return false;
+	}
+	return true;
+}
+
+/* The job waits for a connection of our own. */
+static void
+send_again(struct berth *b)
+{
+	b->job->again++;
+	return_job(b);
+}
+
 /* One connection was found dead: its idle siblings may well be so too. */
 static void
 close_siblings(const struct berth *b)
@@ -144,7 +198,9 @@ on_ended(struct berth *b)
 	struct lane *lane = b->lane;
 	bool gone;
 
-	if (b->job != NULL) {
+	if (b->job != NULL && was_turned_away(b)) {
+		send_again(b);
+	} else if (b->job != NULL) {
 		gone = was_gone(b);
 		if (gone) {
 			b->job->again++;
@@ -174,6 +230,22 @@ note_ready(struct berth *b)
 	b->lane->walk_began_ms = 0;
 }
 
+/* False: the session is closed. */
+static bool
+take_result(struct berth *b)
+{
+	lane_pace_served(b);
+	lane_resume_keep(b);
+	lane_berth_served(b, was_taken(b));
+	if (!was_turned_away(b)) {
+		settle_job(b, false);
+		return true;
+	}
+	send_again(b);
+	lane_berth_close(b);
+	return false;
+}
+
 static void
 on_session(void *arg, struct session *s, enum session_event event)
 {
@@ -189,10 +261,8 @@ on_session(void *arg, struct session *s, enum session_event event)
 		lane_soon(b->lane); /* others may open now */
 		break;
 	case SESSION_RESULT:
-		b->served++;
-		lane_pace_served(b);
-		lane_resume_keep(b);
-		settle_job(b, false);
+		if (!take_result(b))
+			return;
 		break;
 	case SESSION_ENDED:
 		on_ended(b);
@@ -252,6 +322,8 @@ take_spares(struct lane *lane)
 	struct berth *b;
 	size_t at;
 
+	if (lane_is_expired(lane))
+		return;
 	while ((job = TAILQ_FIRST(&lane->jobs)) != NULL && job->again == 0 &&
 	    lane->berth_count < lane->width) {
 		at = lane_next(lane->plan, job->from);
@@ -331,7 +403,8 @@ open_for_jobs(struct lane *lane)
 
 	o.begun = o.unclaimed = count_opening(lane);
 	o.ready = lane->berth_count - o.begun;
-	if (o.begun > 0 && !lane->proven)
+	/* With a route that is too old only what is opening is waited for. */
+	if (o.begun > 0 && (!lane->proven || lane_is_expired(lane)))
 		return;
 	TAILQ_FOREACH_SAFE(job, &lane->jobs, entry, next)
 		if (!open_for(lane, job, &o))
@@ -356,8 +429,12 @@ walk_is_over(struct lane *lane)
 {
 	if (lane->berth_count > 0)
 		return false;
-	if (lane->walk_began_ms == 0)
+	if (lane->walk_began_ms == 0) {
+		/* What went wrong while others served says nothing of now. */
+		if (lane_next(lane->plan, 0) == lane->plan->candidate_count)
+			lane_forget_walk(lane);
 		lane->walk_began_ms = lane_now(lane);
+	}
 	return lane_next(lane->plan, 0) == lane->plan->candidate_count ||
 	    (!lane->proven && lane_now(lane) - lane->walk_began_ms > WALK_MS);
 }
@@ -368,18 +445,21 @@ lane_open_ahead(struct lane *lane)
 	size_t at = lane_next(lane->plan, 0);
 
 	if (lane->plan->route->status == ROUTE_OK && lane->berth_count == 0 &&
-	    at < lane->plan->candidate_count && take_over(lane, at) == NULL)
-		(void)lane_berth_open(lane, at, on_session);
+	    at < lane->plan->candidate_count && take_over(lane, at) == NULL &&
+	    lane_berth_open(lane, at, on_session))
+		lane->walk_began_ms = lane_now(lane);
 }
 
 void
 lane_walk(struct lane *lane)
 {
-	struct berth *b, *next;
+	struct berth *b = TAILQ_FIRST(&lane->berths);
 
-	TAILQ_FOREACH_SAFE(b, &lane->berths, entry, next)
-		if (b->ready && b->job == NULL)
-			(void)take_job(b);
+	/* What takes a job may end at once, and others with it. */
+	while (b != NULL)
+		b = b->ready && b->job == NULL && take_job(b)
+		    ? TAILQ_FIRST(&lane->berths)
+		    : TAILQ_NEXT(b, entry);
 	if (walk_is_over(lane)) {
 		if (lane_give_up(lane))
 			lane_forget_walk(lane);

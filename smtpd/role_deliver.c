@@ -481,9 +481,11 @@ reloaded(struct child *child)
 {
 	struct deliver *d = child_state(child);
 
-	/* What comes from now on uses lanes of its own. */
+	/* What comes from now on uses lanes of its own, and no connection
+	 * that was opened by the former configuration. */
 	d->generation++;
 	take_conf(d);
+	renew_all(d);
 }
 
 static void

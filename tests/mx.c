@@ -38,6 +38,7 @@ struct guest {
 	char line[8192];
 	char in[16384];
 	size_t at, len;
+	int number; /* of the host's connections, from 1 */
 	int messages;
 	long bdat;
 };
@@ -237,6 +238,13 @@ is(const struct guest *g, const char *verb)
 	return strncasecmp(g->line, verb, strlen(verb)) == 0;
 }
 
+/* Do the replies to MAIL and RCPT hold now? */
+static bool
+applies(const struct guest *g)
+{
+	return !g->mx->conduct.later || g->messages > 0;
+}
+
 static int
 answer(struct guest *g)
 {
@@ -254,9 +262,10 @@ answer(struct guest *g)
 		say(g, "221 bye\r\n");
 		return -1;
 	}
-	if (is(g, "MAIL") && c->mail != NULL)
+	if (is(g, "MAIL") && c->mail != NULL && applies(g))
 		say(g, c->mail);
-	else if (is(g, "RCPT TO:<bad") && c->rcpt != NULL)
+	else if (is(g, c->later ? "RCPT" : "RCPT TO:<bad") && c->rcpt != NULL &&
+	    applies(g))
 		say(g, c->rcpt);
 	else if (is(g, "AUTH"))
 		say(g, "235 2.7.0 welcome\r\n");
@@ -271,11 +280,12 @@ serve(void *arg)
 	struct guest *g = arg;
 	const struct mx_conduct *c = &g->mx->conduct;
 
-	usleep((useconds_t)c->greet_ms * 1000);
+	usleep((useconds_t)c->greet_ms * (c->busy == g->number ? 2000 : 1000));
 	if (!c->implicit || shake(g) == 0) {
 		say(g,
-		    c->greeting != NULL ? c->greeting
-					: "220 mx.test ESMTP\r\n");
+		    c->busy == g->number      ? "421 4.3.2 busy\r\n"
+			: c->greeting != NULL ? c->greeting
+					      : "220 mx.test ESMTP\r\n");
 		while (next_line(g) == 0 && answer(g) == 0)
 			;
 	}
@@ -307,6 +317,7 @@ accept_all(void *arg)
 			break;
 		g->mx = mx;
 		g->fd = fd;
+		g->number = mx->thread_count + 1;
 		pthread_create(&mx->threads[mx->thread_count++], NULL, serve,
 		    g);
 	}

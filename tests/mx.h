@@ -30,10 +30,13 @@ struct mx_conduct {
 	const char *mail;
 	const char *rcpt; /* reply to RCPT TO:<bad...> */
 	const char *data;
-	const char *end;    /* reply after the content; "": just close */
-	int greet_ms;       /* let pass before the greeting */
-	int think_ms;       /* and before the reply to the content */
-	int messages;       /* close after so many, without a word */
+	const char *end; /* reply after the content; "": just close */
+	int busy;        /* the n-th connection, from 1, gets 421, late */
+	int greet_ms;    /* let pass before the greeting */
+	int think_ms;    /* and before the reply to the content */
+	bool later;      /* "mail" and "rcpt" hold only, but for all, once the
+			       connection has served a message */
+	int messages;    /* close after so many, without a word */
 	bool gone_silently; /* then: reset it when the next one comes */
 	bool implicit;      /* TLS from the first byte */
 	bool no_close_notify;

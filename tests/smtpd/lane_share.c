@@ -3,6 +3,7 @@
 #include "tests/smtpd/lane_ways.h"
 
 #define THINK_MS 400 /* some of its hosts need, for each message */
+#define GREET_MS 200 /* others need */
 #define GONE_MAX 5   /* more than a message is tried on */
 
 static const struct way usual = { USUAL("a", 0) };
@@ -200,6 +201,43 @@ test_giver(struct mx *mx)
 	close_world(world);
 }
 
+/* It was opening another meanwhile, which the host refuses. */
+static void
+test_giver_refused(void)
+{
+	struct mx_conduct conduct = { .tls = good,
+		.greet_ms = GREET_MS,
+		.think_ms = GREET_MS / 2,
+		.busy = 2 };
+	struct mx *mx = mx_start(1, 0, &conduct);
+	struct lane *lane[2];
+	int i;
+
+	t_case("share: what is refused to the lane that gave it away says"
+	       " nothing of later");
+	spare_ms = GREET_MS;
+	open_empty_world();
+	lane[0] = begin(&usual, mx);
+	for (i = 0; i < 3; i++)
+		give(world, 1, 2);
+	finish(world);
+	lane[1] = begin(&other, mx);
+	finish(world);
+	run_for(GREET_MS * 2, stop_loop);
+	t_int(mx_connections(mx), 2);
+	world->lane = lane[0];
+	give(world, 1, 2);
+	finish(world);
+	t_int(mx_connections(mx), 3);
+	t_int(count(world, OUTCOME_DELIVERED), 6);
+	lane_free(lane[0]);
+	lane_free(lane[1]);
+	world->lane = NULL;
+	close_world(world);
+	mx_stop(mx);
+	spare_ms = 60000;
+}
+
 /* Three are free; it takes two for three messages. */
 static void
 test_width(struct mx *mx)
@@ -254,6 +292,132 @@ test_gone(void)
 	mx_stop(mx);
 }
 
+/* A message each to as many domains, one after the other. */
+static void
+test_refusal(const char *name, const char *mail, const char *rcpt)
+{
+	static const char *const domain[] = { "a", "b", "c", "d" };
+	struct mx_conduct conduct = { .tls = good,
+		.later = true,
+		.mail = mail,
+		.rcpt = rcpt };
+	struct mx *mx = mx_start(1, 0, &conduct);
+	struct lane *lane[4];
+	int i;
+
+	t_case(name);
+	open_empty_world();
+	for (i = 0; i < 4; i++) {
+		struct way way = { USUAL(domain[i], 0) };
+
+		lane[i] = begin(&way, mx);
+		finish(world);
+	}
+	t_int(count(world, OUTCOME_DELIVERED), 4);
+	t_int(mx_connections(mx), 4);
+	for (i = 0; i < 4; i++)
+		lane_free(lane[i]);
+	world->lane = NULL;
+	close_world(world);
+	mx_stop(mx);
+}
+
+static void
+test_refusals(void)
+{
+	test_refusal("share: what another's connection defers is sent on an"
+		     " own one",
+	    "450 4.7.1 one message a connection\r\n", NULL);
+	test_refusal("share: what it refuses for good, too",
+	    "550 5.7.1 one sender a connection\r\n", NULL);
+	test_refusal("share: and where it refuses all recipients", NULL,
+	    "452 4.5.3 too many recipients\r\n");
+}
+
+/* Who refuses a message refuses the next: no other domain is to meet that. */
+static void
+test_refused(void)
+{
+	struct mx_conduct conduct = { .tls = good, .end = "554 5.7.1 no\r\n" };
+	struct mx *mx = mx_start(1, 0, &conduct);
+	struct lane *lane[2];
+
+	t_case("share: not what has refused its last message");
+	open_empty_world();
+	lane[0] = begin(&usual, mx);
+	finish(world);
+	lane[1] = begin(&other, mx);
+	finish(world);
+	t_int(mx_connections(mx), 2);
+	t_int(mx_messages(mx), 2);
+	t_int(count(world, OUTCOME_BOUNCED), 2);
+	lane_free(lane[0]);
+	lane_free(lane[1]);
+	world->lane = NULL;
+	close_world(world);
+	mx_stop(mx);
+}
+
+/* Time counts from its last message, whoever has it. */
+static void
+test_handed_on(struct mx *mx)
+{
+	int before = mx_connections(mx);
+	struct lane *lane[3];
+
+	t_case("share: handing it on does not make it any younger");
+	spare_ms = 200;
+	open_empty_world();
+	lane[0] = begin(&usual, mx);
+	finish(world);
+	lane[1] = begin(&other, mx);
+	finish(world);
+	run_for(120, stop_loop);
+	lane_expect(lane[0]);
+	run_for(120, stop_loop);
+	lane[2] = begin(&usual, mx);
+	finish(world);
+	t_int(mx_connections(mx) - before, 2);
+	t_int(count(world, OUTCOME_DELIVERED), 3);
+	for (size_t i = 0; i < 3; i++)
+		lane_free(lane[i]);
+	world->lane = NULL;
+	close_world(world);
+	spare_ms = 60000;
+}
+
+/* As with a TLS session that is resumed. */
+static void
+test_expired(void)
+{
+	struct pki_leaf leaf = { .names = "mx.test", .seconds = 2 };
+	SSL_CTX *brief = pki_server(pki, &leaf);
+	struct mx_conduct conduct = { .tls = brief };
+	struct mx *mx = mx_start(1, 0, &conduct);
+	struct lane *lane[2];
+	int i;
+
+	t_case("share: not once its certificate has expired");
+	open_empty_world();
+	lane[0] = begin(&usual, mx);
+	finish(world);
+	for (i = 0; i < 2; i++) { /* it stays open */
+		run_for(1700, stop_loop);
+		give(world, 1, 1);
+		finish(world);
+	}
+	t_int(mx_connections(mx), 1);
+	lane[1] = begin(&other, mx);
+	finish(world);
+	t_int(world->work[3].seen[0].reason, REASON_CERTIFICATE_EXPIRED);
+	lane_free(lane[0]);
+	lane_free(lane[1]);
+	world->lane = NULL;
+	close_world(world);
+	mx_stop(mx);
+	SSL_CTX_free(brief);
+}
+
 int
 main(void)
 {
@@ -274,9 +438,14 @@ main(void)
 	test_clear();
 	test_foretold(mx);
 	test_renewed(mx);
+	test_handed_on(mx);
 	mx_stop(mx);
 	mx_stop(mx2);
+	test_giver_refused();
 	test_gone();
+	test_refusals();
+	test_refused();
+	test_expired();
 	conduct.think_ms = THINK_MS;
 	mx = mx_start(1, 0, &conduct);
 	test_giver(mx);
