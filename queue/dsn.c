@@ -149,6 +149,16 @@ put_boundary(FILE *to, const struct dsn *d, const char *before,
 	(void)fprintf(to, "%s=_report_%s%s", before, id, after);
 }
 
+/* One that another header may name (RFC 5322 3.6.4). */
+static bool
+is_message_id(const char *id)
+{
+	size_t len = strlen(id);
+
+	return len > 2 && id[0] == '<' && strcspn(id + 1, "<>") == len - 2 &&
+	    id[len - 1] == '>' && is_ascii(id);
+}
+
 static void
 put_header(FILE *to, const struct dsn *d)
 {
@@ -161,7 +171,7 @@ put_header(FILE *to, const struct dsn *d)
 	(void)fprintf(to, "Subject: %s\r\n", kinds[d->kind].subject);
 	put_date(to, "Date", d->now_ms);
 	(void)fprintf(to, "Message-ID: <%s.report@%s>\r\n", id, d->hostname);
-	if (d->env->message_id[0] != '\0' && is_ascii(d->env->message_id))
+	if (is_message_id(d->env->message_id))
 		(void)fprintf(to, "In-Reply-To: %s\r\nReferences: %s\r\n",
 		    d->env->message_id, d->env->message_id);
 	(void)fputs("Auto-Submitted: auto-replied\r\n"

@@ -432,6 +432,8 @@ apply_result(struct spool *sp, struct job *job, struct rcpt *r,
 			    attempt);
 		if (job->m->alive > 0)
 			spool_note_rcpt(sp, r, RCPT_DONE, 0, attempt);
+	} else if (r->order == EVENT_REMOVE) {
+		(void)obey(sp, job, r, attempt); /* nobody is told */
 	} else if (event == EVENT_BOUNCED) {
 		bounce_rcpt(sp, job, r, event, attempt);
 	} else if ((r->flags & RCPT_FINAL) != 0 &&

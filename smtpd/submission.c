@@ -121,6 +121,18 @@ copy_value(const char *p, const char *end, char *out, size_t size)
 	out[len] = '\0';
 }
 
+/* Of an id with comments around it only the id (RFC 5322 3.6.4). */
+static void
+strip_comments(char *id)
+{
+	size_t from = strcspn(id, "<"), len = strcspn(id + from, ">");
+
+	if (id[from] == '\0' || id[from + len] == '\0')
+		return;
+	memmove(id, id + from, len + 1);
+	id[len + 1] = '\0';
+}
+
 static void
 find_message_id(struct submission *sub, const char *p, size_t len)
 {
@@ -130,6 +142,7 @@ find_message_id(struct submission *sub, const char *p, size_t len)
 		if (end - p > 11 && strncasecmp(p, "Message-ID:", 11) == 0) {
 			copy_value(p + 11, end, sub->message_id,
 			    sizeof sub->message_id);
+			strip_comments(sub->message_id);
 			return;
 		}
 		lf = memchr(p, '\n', (size_t)(end - p));

@@ -15,7 +15,7 @@
  * case below are read and change nothing.
  */
 static const char letters[] =
-    "A:B:b:C:D:d::e:F:f:Gh:IiL:M:mN:nO:o:p:q::R:r:stUV:vX:x";
+    "A:B:b:C:D:d::e:F:f:Gh:IiL:M:mN:nO:o:p:q::R:r:stUV:vX:x:";
 
 const char *
 send_options_letters(void)

@@ -137,6 +137,11 @@ bounce(void)
 	t_case("it is marked as automatic (RFC 3834) and answers the message");
 	has(text, "Auto-Submitted: auto-replied\r\n");
 	has(text, "References: <m@one.example>\r\n");
+	free(text);
+	s.env.message_id = "<cut.off@one";
+	text = write_report(&s);
+	t_true(strstr(text, "References") == NULL);
+	t_true(strstr(text, "In-Reply-To") == NULL);
 
 	t_case("people read the reason, what it means and what to do");
 	has(text, "expired certificate");

@@ -81,6 +81,44 @@ given_up(void)
 	box_clear(&b);
 }
 
+/* Whatever comes of an attempt that is under way, nobody is told. */
+static void
+removed_while_sending(void)
+{
+	static const struct {
+		enum outcome outcome;
+		const char *reason;
+	} ends[] = { { OUTCOME_BOUNCED, "remote-5xx" },
+		{ OUTCOME_DEFERRED, "remote-4xx" } };
+	struct spool_job job;
+	struct box b;
+	size_t i;
+
+	t_case("removed while an attempt is under way: no bounce, no next");
+	box_init(&b);
+	t_true(box_open(&b));
+	for (i = 0; i < 2; i++) {
+		(void)box_mail(&b, "a@one.example", "b@two.example");
+		t_int(spool_next(b.sp, b.now, false, &job), 1);
+		t_int(order_all(&b, ACT_REMOVE, 100), 1);
+		box_answer(&b, &job, ends[i].outcome, SCOPE_RECIPIENT,
+		    ends[i].reason);
+		t_int(b.reports[REPORT_BOUNCE], 0);
+		t_int(b.changes[EVENT_BOUNCED], 0);
+		t_int(b.changes[EVENT_FAILED_RCPT], 0);
+		t_int(box_messages(&b), 0);
+	}
+
+	t_case("... and one that is delivered all the same is told so");
+	(void)box_mail(&b, "a@one.example", "b@two.example");
+	t_int(spool_next(b.sp, b.now, false, &job), 1);
+	t_int(order_all(&b, ACT_REMOVE, 100), 1);
+	box_answer(&b, &job, OUTCOME_DELIVERED, SCOPE_RECIPIENT, "");
+	t_int(b.changes[EVENT_DELIVERED], 1);
+	t_int(box_messages(&b), 0);
+	box_clear(&b);
+}
+
 /* One bounce for each original and attempt. */
 static void
 one_bounce(void)
@@ -211,6 +249,7 @@ main(void)
 	behind();
 	held();
 	given_up();
+	removed_while_sending();
 	one_bounce();
 	return t_done();
 }

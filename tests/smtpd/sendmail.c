@@ -264,6 +264,7 @@ static const struct {
 	    SEND_MAIL, "- - n0 r0 - at 8" },
 	{ { "sendmail", "-n", "-U", "-O", "a=b", "-pX", "-X", "/f" }, SEND_MAIL,
 	    "- - n0 r0 - at 8" },
+	{ { "sendmail", "-x", "flags", "a@b" }, SEND_MAIL, "- - n0 r0 - at 3" },
 	{ { "sendmail", "-bs" }, SEND_SMTP, "- - n0 r0 - at 2" },
 	{ { "sendmail", "-bp" }, SEND_LIST, "- - n0 r0 - at 2" },
 	{ { "sendmail", "-bi" }, SEND_ALIASES, "- - n0 r0 - at 2" },

@@ -70,6 +70,11 @@ static const struct row rows[] = {
 	{ "a header that no blank line ends", "Subject: s\r\nHi there\r\n",
 	    "{D}{M}Subject: s\r\n\r\nHi there\r\n", "M" },
 	{ "nothing at all", "", "{D}{M}", "M" },
+	{ "a Message-ID with comments",
+	    "Date: x\r\nMessage-ID: (c) <a@b> (d)\r\n\r\n",
+	    "Date: x\r\nMessage-ID: (c) <a@b> (d)\r\n\r\n", "<a@b>" },
+	{ "one that is none", "Date: x\r\nMessage-ID: > a <\r\n\r\n",
+	    "Date: x\r\nMessage-ID: > a <\r\n\r\n", ">a<" },
 	{ "a folded Message-ID", "Date: x\r\nMessage-ID:\r\n <a@b>\r\n\r\n",
 	    "Date: x\r\nMessage-ID:\r\n <a@b>\r\n\r\n", "<a@b>" },
 };
