@@ -225,9 +225,10 @@ def _(lab):
     send("b-never", "perm@a.example", rcpt=["NOTIFY=NEVER"])
     send("b-delayonly", "perm@a.example", rcpt=["NOTIFY=DELAY,SUCCESS"])
     send("b-null", "perm@a.example", sender="")
-    wait_until("three bounced", lambda: len(
-        lab.sealpostd.events("bounced", mark)) == 3)
-    equal(lab.sealpostd.events("reported", mark), [])
+    wait_until("three bounced", lambda: len(lab.sealpostd.events(
+        "bounced", mark, to="<perm@a.example>")) == 3)
+    for e in lab.sealpostd.events("bounced", mark, to="<perm@a.example>"):
+        equal(lab.sealpostd.events("reported", mark, of=e["id"]), [])
     for token in ("b-never", "b-delayonly", "b-null"):
         equal(reports(token), [])
 
@@ -266,7 +267,8 @@ def _(lab):
     lab.sealpostd.wait_event("bounced", mark, to="<moved@home.example>",
                              from_="<>")
     nothing_left("b-moved")
-    equal(len(lab.sealpostd.events("reported", mark)), 1)
+    report, = lab.sealpostd.events("reported", mark, to="<moved@home.example>")
+    equal(lab.sealpostd.events("reported", mark, of=report["id"]), [])
 
 
 @case("a hostile reply stays inside its field: no controls, no new lines")
