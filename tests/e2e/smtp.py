@@ -142,7 +142,7 @@ def _(lab):
     submit("u-second", "bob@a.example")
     came("a", "u-second")
     hosts["a"].say.clear()
-    equal(lab.sealpostd.events("deferred", mark), [])
+    equal(lab.sealpostd.events("deferred", mark, to="<bob@a.example>"), [])
 
 
 @case("recipients of one message end each in their own way")
