@@ -32,10 +32,7 @@ test_waiting(struct mx *mx, struct mx *mx2)
 	give(world, 1, 1); /* a look: it takes over what has become free */
 	finish(world);
 	t_int(count(world, OUTCOME_DELIVERED), 4);
-	for (size_t i = 0; i < 3; i++)
-		lane_free(lane[i]);
-	world->lane = NULL;
-	close_world(world);
+	end_lanes(lane, 3);
 }
 
 /* Content that is shorter than was said: the session ends as it is sent. */

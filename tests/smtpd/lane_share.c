@@ -89,10 +89,7 @@ test_address(struct mx *mx, struct mx *mx2)
 	finish(world);
 	t_int(mx_connections(mx) - before, 1);
 	t_int(mx_connections(mx2) - before2, 1);
-	lane_free(lane[0]);
-	lane_free(lane[1]);
-	world->lane = NULL;
-	close_world(world);
+	end_lanes(lane, 2);
 }
 
 static void
@@ -147,10 +144,7 @@ test_foretold(struct mx *mx)
 	lane[1] = begin(&other, mx);
 	finish(world);
 	t_int(mx_connections(mx) - before, 3);
-	lane_free(lane[0]);
-	lane_free(lane[1]);
-	world->lane = NULL;
-	close_world(world);
+	end_lanes(lane, 2);
 }
 
 /* It never may: the configuration or the trust store has changed. */
@@ -168,10 +162,7 @@ test_renewed(struct mx *mx)
 	lane[1] = begin(&other, mx);
 	finish(world);
 	t_int(mx_connections(mx) - before, 2);
-	lane_free(lane[0]);
-	lane_free(lane[1]);
-	world->lane = NULL;
-	close_world(world);
+	end_lanes(lane, 2);
 }
 
 /* Where it went it stays: its first lane may end, or need another one. */
@@ -230,10 +221,7 @@ test_giver_refused(void)
 	finish(world);
 	t_int(mx_connections(mx), 3);
 	t_int(count(world, OUTCOME_DELIVERED), 6);
-	lane_free(lane[0]);
-	lane_free(lane[1]);
-	world->lane = NULL;
-	close_world(world);
+	end_lanes(lane, 2);
 	mx_stop(mx);
 	spare_ms = 60000;
 }
@@ -258,10 +246,7 @@ test_width(struct mx *mx)
 	finish(world);
 	t_int(mx_connections(mx), 3);
 	t_int(count(world, OUTCOME_DELIVERED), 6);
-	for (i = 0; i < 4; i++)
-		lane_free(lane[i]);
-	world->lane = NULL;
-	close_world(world);
+	end_lanes(lane, 4);
 }
 
 /* They were closed meanwhile: a message is not deferred for that. */
@@ -285,10 +270,7 @@ test_gone(void)
 	finish(world);
 	t_int(mx_connections(mx), GONE_MAX + 1);
 	t_int(count(world, OUTCOME_DELIVERED), GONE_MAX + 1);
-	for (i = 0; i <= GONE_MAX; i++)
-		lane_free(lane[i]);
-	world->lane = NULL;
-	close_world(world);
+	end_lanes(lane, GONE_MAX + 1);
 	mx_stop(mx);
 }
 
@@ -315,10 +297,7 @@ test_refusal(const char *name, const char *mail, const char *rcpt)
 	}
 	t_int(count(world, OUTCOME_DELIVERED), 4);
 	t_int(mx_connections(mx), 4);
-	for (i = 0; i < 4; i++)
-		lane_free(lane[i]);
-	world->lane = NULL;
-	close_world(world);
+	end_lanes(lane, 4);
 	mx_stop(mx);
 }
 
@@ -351,10 +330,7 @@ test_refused(void)
 	t_int(mx_connections(mx), 2);
 	t_int(mx_messages(mx), 2);
 	t_int(count(world, OUTCOME_BOUNCED), 2);
-	lane_free(lane[0]);
-	lane_free(lane[1]);
-	world->lane = NULL;
-	close_world(world);
+	end_lanes(lane, 2);
 	mx_stop(mx);
 }
 
@@ -379,10 +355,7 @@ test_handed_on(struct mx *mx)
 	finish(world);
 	t_int(mx_connections(mx) - before, 2);
 	t_int(count(world, OUTCOME_DELIVERED), 3);
-	for (size_t i = 0; i < 3; i++)
-		lane_free(lane[i]);
-	world->lane = NULL;
-	close_world(world);
+	end_lanes(lane, 3);
 	spare_ms = 60000;
 }
 
@@ -410,10 +383,7 @@ test_expired(void)
 	lane[1] = begin(&other, mx);
 	finish(world);
 	t_int(world->work[3].seen[0].reason, REASON_CERTIFICATE_EXPIRED);
-	lane_free(lane[0]);
-	lane_free(lane[1]);
-	world->lane = NULL;
-	close_world(world);
+	end_lanes(lane, 2);
 	mx_stop(mx);
 	SSL_CTX_free(brief);
 }

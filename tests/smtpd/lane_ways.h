@@ -82,6 +82,17 @@ begin(const struct way *way, struct mx *mx)
 }
 
 static inline void
+end_lanes(struct lane **lane, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		lane_free(lane[i]);
+	world->lane = NULL;
+	close_world(world);
+}
+
+static inline void
 open_empty_world(void)
 {
 	lanes = 0;
